@@ -1,0 +1,104 @@
+"""Diagnostics as data: what is wrong, where, why, and what to do. Drawing them is another file's work.
+
+Style: lower case, no final period, code in backticks, numbers in it. The message and the labels say what is
+wrong; only `help` says what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cnnspec.language.source import Span
+
+
+class Severity(StrEnum):
+    """How bad it is: an error stops the compilation, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that a diagnostic points at, with a few words."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding.
+
+    Attributes:
+        code: the slug that names the kind of finding: `kernel-too-large`.
+        message: what is wrong, one line.
+        span: where; nothing for a finding about a whole file.
+        file: the file, where there is no span.
+        label: words under the caret, mostly the arithmetic.
+        labels: further places.
+        notes: facts that led here.
+        help: what to do.
+        severity: error or warning.
+    """
+
+    code: str
+    message: str
+    span: Span | None
+    file: str = ""
+    label: str = ""
+    labels: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: tuple[str, ...] = ()
+    severity: Severity = Severity.ERROR
+
+    def with_notes(self, *notes: str) -> Diagnostic:
+        """The same finding with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    @property
+    def where(self) -> str:
+        """The name of the file it is about."""
+        return self.span.source.name if self.span else self.file
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it stops the compilation."""
+        return self.severity is Severity.ERROR
+
+
+class SpecError(Exception):
+    """A spec cannot be used. `diagnostics` holds every finding; `str()` is the rendered text."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        from cnnspec.language.rendering import render_all
+
+        return "\n" + render_all(self.diagnostics)
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Findings in the order of the file, each once."""
+
+    def place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+        span = diagnostic.span
+        return (diagnostic.where, span.start, span.end) if span else (diagnostic.where, -1, -1)
+
+    return tuple(sorted(dict.fromkeys(diagnostics), key=place))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """A help line naming the closest known words, or none where nothing is close."""
+    close = get_close_matches(word.lower(), list(known), n=2, cutoff=0.6)
+    if not close:
+        return ()
+    return ("did you mean " + " or ".join(f"`{name}`" for name in close) + "?",)

@@ -1,0 +1,32 @@
+"""What each layer kind means. One file a family, one class a kind; importing this package registers them all."""
+
+from cnnspec.layers import activations, convolution, dense, pooling, regularization, shapes
+from cnnspec.layers.base import (
+    AxisWindow,
+    Layer,
+    LayerError,
+    Shape,
+    Weight,
+    Window,
+    kinds,
+    product,
+    show,
+)
+
+__all__ = [
+    "AxisWindow",
+    "Layer",
+    "LayerError",
+    "Shape",
+    "Weight",
+    "Window",
+    "activations",
+    "convolution",
+    "dense",
+    "kinds",
+    "pooling",
+    "product",
+    "regularization",
+    "shapes",
+    "show",
+]

@@ -1,0 +1,154 @@
+"""What every layer kind answers: its output shape, its weights, its window and its cost.
+
+A kind is one pydantic class whose fields are its options; the keyword of the language is the snake case of
+the class name unless the class names another. Rules know nothing of files or spans: a rule that is broken
+raises `LayerError`, naming the option at fault, and the pass that called it adds where that option stands.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
+
+from cnnspec.layers.options import Declaration, name_keyword
+
+Shape = tuple[int, ...]
+"""The shape of one sample, channel first: `(1, 28, 28)`, `(1, 16000)`, `(400,)`. Python integers."""
+
+
+def show(shape: Shape) -> str:
+    """A shape as the language writes it: `6x28x28`."""
+    return "x".join(map(str, shape))
+
+
+class LayerError(Exception):
+    """A rule of a layer kind is broken by its options or by the shapes it receives.
+
+    Attributes:
+        code: the slug of the diagnostic.
+        message: what is wrong, one line.
+        option: the option at fault, if it is one; otherwise the layer as a whole.
+        label: the arithmetic, written under the caret.
+        notes: further facts.
+        help: what to do.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        option: str | None = None,
+        label: str = "",
+        notes: tuple[str, ...] = (),
+        help: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.option = option
+        self.label = label
+        self.notes = notes
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One array of parameters that a layer owns.
+
+    `fan_in` and `fan_out` are the numbers of inputs that one output sees and of outputs that one input
+    reaches (Glorot & Bengio 2010); initialisers read them.
+    """
+
+    name: str
+    shape: Shape
+    fan_in: int
+    fan_out: int
+    role: Literal["weight", "bias"] = "weight"
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        """The number of parameters in the array."""
+        return product(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisWindow:
+    """How a layer looks at its input along one spatial axis."""
+
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+
+    @property
+    def reach(self) -> int:
+        """Input positions from the window's first to its last: `dilation * (kernel - 1) + 1`."""
+        return self.dilation * (self.kernel - 1) + 1
+
+
+Window = tuple[AxisWindow, ...] | Literal["pointwise", "everything"]
+"""What one output unit sees of the layer's input: a window on every spatial axis, the unit at its own
+position, or the whole input."""
+
+Family = Literal["input", "convolution", "pooling", "dense", "activation", "regularization", "shape"]
+
+
+class Layer(Declaration, ABC):
+    """One layer kind; an instance is one use of it with its options."""
+
+    family: ClassVar[Family]
+    arity: ClassVar[int] = 1
+    """The number of inputs."""
+    linear: ClassVar[bool] = False
+    """Whether the output is an affine function of the input."""
+
+    @classmethod
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Register the kind under its keyword; a class whose name begins with `_` is a shared base."""
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_"):
+            _KINDS[name_keyword(cls)] = cls
+
+    @abstractmethod
+    def infer(self, *inputs: Shape) -> Shape:
+        """The shape of the output for inputs of these shapes.
+
+        Raises:
+            LayerError: the layer cannot take these inputs.
+        """
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        """The parameter arrays that the layer owns."""
+        return ()
+
+    def window(self, *inputs: Shape) -> Window:
+        """What one output unit sees of the layer's input."""
+        return "pointwise"
+
+    def macs(self, *inputs: Shape) -> int:
+        """Multiply-accumulates for one sample; only convolutions and dense layers have any."""
+        return 0
+
+    def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
+        """The derivation of the output shape with its numbers, one line an axis that needs one."""
+        return ()
+
+
+_KINDS: Final[dict[str, type[Layer]]] = {}
+
+
+def kinds() -> dict[str, type[Layer]]:
+    """Every registered layer kind by its keyword, in the order of registration."""
+    return dict(_KINDS)
+
+
+def product(sizes: Shape) -> int:
+    """The product of sizes as a Python integer, 1 for none."""
+    result = 1
+    for size in sizes:
+        result *= size
+    return result

@@ -1,0 +1,81 @@
+"""Pooling: one number for each window, channel by channel."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, show
+from cnnspec.layers.options import Extent, Flag, OptionalExtent, Padding, option
+from cnnspec.layers.windows import derivation, slide, sliding
+
+
+class _Pool(Layer):
+    """What maximum and average pooling share: a window that moves by its own size unless told otherwise."""
+
+    family: ClassVar[Family] = "pooling"
+
+    kernel: Extent = option("size of the window: `2`, `2x2` or `(2, 1)`", positional=True)
+    stride: OptionalExtent = option("step of the window; its own size unless given", None)
+    padding: Padding = option("padding around the map: a number, one an axis, both ends, or `same`", 0)
+    ceil: Flag = option("whether a last window may reach over the edge, as PyTorch's `ceil_mode`", False)
+
+    def infer(self, *inputs: Shape) -> Shape:
+        """`(C, H, W)` to `(C, Ho, Wo)`."""
+        (shape,) = inputs
+        windows = self._windows(shape)
+        outputs = slide(shape, windows, self.ceil)
+        for window in windows:
+            if max(window.before, window.after) >= window.reach:
+                raise _only_padding(window)
+        return (shape[0], *outputs)
+
+    def window(self, *inputs: Shape) -> tuple[AxisWindow, ...]:
+        """The pooling window on every spatial axis."""
+        return self._windows(inputs[0])
+
+    def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
+        """The output size along each axis."""
+        return derivation(inputs[0][1:], self._windows(inputs[0]), self.ceil)
+
+    def _windows(self, shape: Shape, dilation: int | tuple[int, ...] = 1) -> tuple[AxisWindow, ...]:
+        return sliding(
+            shape,
+            self.keyword,
+            kernel=self.kernel,
+            stride=self.kernel if self.stride is None else self.stride,
+            padding=self.padding,
+            dilation=dilation,
+        )
+
+
+class MaxPool(_Pool):
+    """Maximum pooling: the largest element of each window. Padding never wins."""
+
+    keyword: ClassVar[str] = "maxpool"
+    example: ClassVar[str] = "maxpool 2x2"
+
+    dilation: Extent = option("distance between the window's elements", 1)
+
+    def _windows(self, shape: Shape, dilation: int | tuple[int, ...] = 1) -> tuple[AxisWindow, ...]:
+        return super()._windows(shape, self.dilation)
+
+
+class AvgPool(_Pool):
+    """Average pooling: the mean of each window, padding counted as zeros unless told otherwise."""
+
+    keyword: ClassVar[str] = "avgpool"
+    linear: ClassVar[bool] = True
+    example: ClassVar[str] = "avgpool 2x2"
+
+    count_padding: Flag = option("whether padding counts in the divisor", True)
+
+
+def _only_padding(window: AxisWindow) -> LayerError:
+    padding = max(window.before, window.after)
+    return LayerError(
+        "padding-too-large",
+        f"padding {padding} leaves a pooling window of {show((window.reach,))} with nothing but padding",
+        option="padding",
+        label=f"{padding} >= {window.reach}",
+        help=(f"use a padding up to {window.reach - 1}",),
+    )

@@ -1,0 +1,174 @@
+"""The network as a graph, and the tables of facts beside it. All of it immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cnnspec.layers import product
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cnnspec.language.source import Span
+    from cnnspec.language.syntax import Expression
+    from cnnspec.layers import Layer, Shape, Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a node was written: its keyword with its arguments, and each argument that was given.
+
+    `arguments` maps the name of an option to the place of its value. It has no default, so that nobody can
+    drop it.
+    """
+
+    keyword: Span
+    layer: Span
+    arguments: Mapping[str, Span]
+
+    def place(self, option: str | None) -> Span:
+        """Where an option was written; the keyword where it was left to its default."""
+        if option is None:
+            return self.keyword
+        return self.arguments.get(option, self.keyword)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One use of a layer. `inputs` are indices of earlier nodes; the name is unique and stable."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[int, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A shape that the file states for a node's output."""
+
+    node: int
+    shape: Shape
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A condition that the file puts on the whole network, evaluated once the facts are known."""
+
+    condition: Expression
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A network: its nodes in an order in which every node follows its inputs."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    claims: tuple[Claim, ...]
+    expectations: tuple[Expectation, ...]
+    span: Span
+
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For each node the nodes that read its output, in order."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for index, node in enumerate(self.nodes):
+            for source in node.inputs:
+                readers[source].append(index)
+        return tuple(map(tuple, readers))
+
+    def sources(self) -> tuple[int, ...]:
+        """The nodes that are inputs of the network."""
+        return tuple(index for index, node in enumerate(self.nodes) if not node.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisField:
+    """The receptive field of a unit along one axis of the input, in input positions.
+
+    Attributes:
+        size: positions from the first to the last that it sees.
+        jump: distance between the fields of neighbouring units, the effective stride.
+        start: the first position that unit 0 sees; negative inside the padding.
+    """
+
+    size: int
+    jump: int
+    start: int
+
+    @property
+    def centre(self) -> float:
+        """The middle of unit 0's field, in input positions."""
+        return self.start + (self.size - 1) / 2
+
+
+ReceptiveField = tuple[AxisField, ...]
+"""One `AxisField` for each spatial axis of the input; empty where the input has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """What is known of one node. Without a shape where an error before it leaves it unknown."""
+
+    input_shapes: tuple[Shape, ...] = ()
+    shape: Shape | None = None
+    weights: tuple[Weight, ...] = ()
+    macs: int = 0
+    receptive_field: ReceptiveField | None = None
+
+    @property
+    def params(self) -> int:
+        """The number of parameters."""
+        return sum(weight.size for weight in self.weights)
+
+    @property
+    def trainable_params(self) -> int:
+        """The number of parameters that training changes."""
+        return sum(weight.size for weight in self.weights if weight.trainable)
+
+
+FLOAT_BYTES = 4
+"""Bytes of a float32, the type of every array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the layers. `activation_bytes` are those of every output of one sample, `weight_bytes` of all
+    parameters, both in float32.
+    """
+
+    params: int
+    trainable_params: int
+    macs: int
+    activation_bytes: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of a graph, one entry a node."""
+
+    layers: tuple[LayerFacts, ...] = field(default_factory=tuple)
+
+    def totals(self) -> Totals:
+        """Sums over the layers."""
+        params = sum(layer.params for layer in self.layers)
+        elements = sum(product(layer.shape) for layer in self.layers if layer.shape)
+        return Totals(
+            params=params,
+            trainable_params=sum(layer.trainable_params for layer in self.layers),
+            macs=sum(layer.macs for layer in self.layers),
+            activation_bytes=elements * FLOAT_BYTES,
+            weight_bytes=params * FLOAT_BYTES,
+        )
+
+    def shape(self, node: int) -> Shape:
+        """The output shape of a node of a network that was checked."""
+        shape = self.layers[node].shape
+        assert shape is not None, "facts of an unchecked network"
+        return shape
+
+

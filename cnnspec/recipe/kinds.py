@@ -1,0 +1,29 @@
+"""The registries of the training vocabulary: data sets, losses, optimizers and initialisers by keyword."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, Literal
+
+from cnnspec.layers.options import Declaration, name_keyword
+
+Role = Literal["data", "loss", "optimizer", "init"]
+"""The statement of a `train` block that a declaration answers to."""
+
+_KINDS: Final[dict[str, dict[str, type[RecipeKind]]]] = {}
+
+
+class RecipeKind(Declaration):
+    """Base of what a `train` statement may name; a subclass that sets `role` registers its families."""
+
+    role: ClassVar[Role]
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Register the kind under its role and keyword; a class whose name begins with `_` is a shared base."""
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_"):
+            _KINDS.setdefault(cls.role, {})[name_keyword(cls)] = cls
+
+
+def kinds(role: str) -> dict[str, type[RecipeKind]]:
+    """The kinds that a statement may name, by keyword."""
+    return dict(_KINDS.get(role, {}))
