@@ -107,9 +107,9 @@ class Layer(Declaration, ABC):
     """Whether the output is an affine function of the input."""
 
     @classmethod
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls) -> None:
         """Register the kind under its keyword; a class whose name begins with `_` is a shared base."""
-        super().__init_subclass__(**kwargs)
+        super().__init_subclass__()
         if not cls.__name__.startswith("_"):
             _KINDS[name_keyword(cls)] = cls
 

@@ -10,19 +10,20 @@ from cnnspec.layers.base import Family, Layer, Shape, Window, product
 from cnnspec.layers.options import OptionError, describe, option, whole_number
 
 
-
-
-def _shape(value: object) -> Shape:
+def shape_value(value: object) -> Shape:
+    """Accept a shape, or a number for a vector."""
     if isinstance(value, tuple):
         if not value:
             raise OptionError("must not be empty")
         return tuple(whole_number(size, least=1) for size in value)
     if isinstance(value, str):
-        raise OptionError(f"must be a shape such as `1x28x28` or a length such as `400`, not {describe(value)}")
+        raise OptionError(
+            f"must be a shape such as `1x28x28` or a length such as `400`, not {describe(value)}"
+        )
     return (whole_number(value, least=1),)
 
 
-ShapeOption = Annotated[tuple[int, ...], BeforeValidator(_shape)]
+ShapeOption = Annotated[tuple[int, ...], BeforeValidator(shape_value)]
 """A shape: `1x28x28`, or a number for a vector."""
 
 

@@ -170,5 +170,3 @@ class Facts:
         shape = self.layers[node].shape
         assert shape is not None, "facts of an unchecked network"
         return shape
-
-

@@ -9,6 +9,8 @@ from cnnspec.layers.options import Declaration, name_keyword
 Role = Literal["data", "loss", "optimizer", "init"]
 """The statement of a `train` block that a declaration answers to."""
 
+ROLES: Final[tuple[Role, ...]] = ("data", "loss", "optimizer", "init")
+
 _KINDS: Final[dict[str, dict[str, type[RecipeKind]]]] = {}
 
 
@@ -17,9 +19,9 @@ class RecipeKind(Declaration):
 
     role: ClassVar[Role]
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
-        """Register the kind under its role and keyword; a class whose name begins with `_` is a shared base."""
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls) -> None:
+        """Register the kind under its role; a class whose name begins with `_` is a shared base."""
+        super().__init_subclass__()
         if not cls.__name__.startswith("_"):
             _KINDS.setdefault(cls.role, {})[name_keyword(cls)] = cls
 

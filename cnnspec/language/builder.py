@@ -1,0 +1,235 @@
+"""Syntax nodes from the parts that the parser reduces: one method a rule of the grammar that makes a node."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.limits import MAX_AXES, MAX_INTEGER_DIGITS, MAX_NESTING
+from cnnspec.language.syntax import (
+    Binary,
+    Broken,
+    Call,
+    Chain,
+    Conditional,
+    Expect,
+    Expression,
+    File,
+    Group,
+    Identifier,
+    Item,
+    LayerCall,
+    Name,
+    NamedArgument,
+    Network,
+    Number,
+    Sizes,
+    Statement,
+    Text,
+    Train,
+    Unary,
+    depth,
+)
+from cnnspec.language.tokens import NEWLINE, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnspec.language.source import Source, Span
+    from cnnspec.language.tables import Rule
+
+Tree = Expression | NamedArgument | LayerCall | Statement | Item | File
+Children = list["Tree | Token"]
+
+
+class Part(NamedTuple):
+    """What lies on the parser's stack: a token, a node or the nodes of a repetition, with its place."""
+
+    value: Token | Tree | Children | None
+    start: int
+    end: int
+
+
+_SUFFIXES = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_INTEGER = re.compile(r"[0-9]+(?:_[0-9]+)*")
+_SIZES = re.compile(r"[0-9]+(?:x[0-9]+)+")
+_DECIMAL = re.compile(r"([0-9]+(?:_[0-9]+)*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+
+
+class Builder:
+    """Builds the nodes of one file and gathers the faults of its literals."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.faults: list[Diagnostic] = []
+
+    def build(self, rule: Rule, parts: list[Part], start: int, end: int) -> Tree | Children | Token:
+        """The value of a reduced rule: a node, the only part, or the list of a repetition."""
+        children: Children = []
+        for part in parts:
+            if isinstance(part.value, list):
+                children.extend(part.value)
+            elif not (isinstance(part.value, Token) and part.value.kind == NEWLINE):
+                children.append(cast("Tree | Token", part.value))
+        if not rule.action:
+            return children
+        if rule.passes_one and len(children) == 1:
+            return children[0]
+        make = cast("Callable[[Children, Span], Tree]", getattr(self, rule.action))
+        return make(children, self.source.span(start, end))
+
+    # --- the file ------------------------------------------------------------------------------------------
+
+    def start(self, children: Children, span: Span) -> File:
+        """All items."""
+        return File(cast("tuple[Item, ...]", tuple(children)), self.source)
+
+    def network(self, children: Children, span: Span) -> Network:
+        """`network NAME { ... }`."""
+        name, *statements = children
+        return Network(self._identifier(name), cast("tuple[Statement, ...]", tuple(statements)), span)
+
+    def train(self, children: Children, span: Span) -> Train:
+        """`train { ... }`."""
+        return Train(cast("tuple[LayerCall | Broken, ...]", tuple(children)), span)
+
+    def chain(self, children: Children, span: Span) -> Chain:
+        """`[name =] layer (-> layer)* [: claim]`."""
+        name = self._identifier(children[0]) if isinstance(children[0], Token) else None
+        layers = tuple(child for child in children if isinstance(child, LayerCall))
+        last = children[-1]
+        claim = None if isinstance(last, LayerCall) else cast("Expression", last)
+        return Chain(name, layers, claim, span)
+
+    def expect(self, children: Children, span: Span) -> Expect:
+        """`expect condition`."""
+        return Expect(cast("Expression", children[0]), span)
+
+    def layer(self, children: Children, span: Span) -> LayerCall:
+        """`conv 6 5x5 padding=2`."""
+        keyword, *arguments = children
+        named = tuple(argument for argument in arguments if isinstance(argument, NamedArgument))
+        positional = tuple(argument for argument in arguments if not isinstance(argument, NamedArgument))
+        return LayerCall(self._identifier(keyword), cast("tuple[Expression, ...]", positional), named, span)
+
+    def named(self, children: Children, span: Span) -> NamedArgument:
+        """`padding=2`."""
+        name, value = children
+        return NamedArgument(self._identifier(name), cast("Expression", value))
+
+    # --- expressions ---------------------------------------------------------------------------------------
+
+    def literal(self, children: Children, span: Span) -> Expression:
+        """A number, sizes or a string."""
+        token = children[0]
+        assert isinstance(token, Token)
+        if token.kind == "STRING":
+            return Text(token.text[1:-1], span)
+        return self._numeric(token.text, span)
+
+    def name(self, children: Children, span: Span) -> Name:
+        """A name used as a value."""
+        return Name(self._identifier(children[0]).text, span)
+
+    def negative(self, children: Children, span: Span) -> Unary:
+        """`-5` given by position."""
+        token = children[0]
+        assert isinstance(token, Token)
+        operand = self._numeric(token.text, self.source.span(token.start, token.end))
+        return Unary("-", operand, span, 2)
+
+    def bracketed(self, children: Children, span: Span) -> Expression:
+        """`(a)` is a; `(a, b)`, `(a,)` and anything in square brackets is a group."""
+        items = cast("tuple[Expression, ...]", tuple(children))
+        text = span.text
+        if len(items) == 1 and text.startswith("(") and not text[:-1].rstrip().endswith(","):
+            return items[0]
+        return Group(items, span, self._depth(span, *items))
+
+    def unary(self, children: Children, span: Span) -> Unary:
+        """`-a`, `not a`."""
+        operator, operand = children
+        assert isinstance(operator, Token)
+        value = cast("Expression", operand)
+        return Unary(operator.text, value, span, self._depth(span, value))
+
+    def binary(self, children: Children, span: Span) -> Binary:
+        """`a + b`."""
+        left, operator, right = children
+        assert isinstance(operator, Token)
+        sides = cast("Expression", left), cast("Expression", right)
+        return Binary(operator.text, *sides, span, self._depth(span, *sides))
+
+    def conditional(self, children: Children, span: Span) -> Conditional:
+        """`a if condition else b`."""
+        then, condition, otherwise = cast("list[Expression]", children)
+        return Conditional(then, condition, otherwise, span, self._depth(span, then, condition, otherwise))
+
+    def call(self, children: Children, span: Span) -> Call:
+        """`min(a, b)`."""
+        function, *arguments = children
+        values = cast("tuple[Expression, ...]", tuple(arguments))
+        return Call(self._identifier(function), values, span, self._depth(span, *values))
+
+    # --- parts ---------------------------------------------------------------------------------------------
+
+    def _identifier(self, token: Tree | Token) -> Identifier:
+        assert isinstance(token, Token)
+        return Identifier(token.text, self.source.span(token.start, token.end))
+
+    def _depth(self, span: Span, *parts: Expression) -> int:
+        deepest = 1 + max(map(depth, parts), default=0)
+        if deepest == MAX_NESTING + 1:
+            message = f"the expression nests deeper than {MAX_NESTING} operations"
+            self.faults.append(Diagnostic("nesting-too-deep", message, span, notes=("limit `MAX_NESTING`",)))
+        return deepest
+
+    def _numeric(self, text: str, span: Span) -> Expression:
+        """`5`, `61_706`, `5M`, `0.1`, `1e-3`, `5x5`."""
+        if _SIZES.fullmatch(text):
+            values = text.split("x")
+            if len(values) > MAX_AXES:
+                message = f"a shape of {len(values)} axes is over the limit of {MAX_AXES}"
+                self.faults.append(Diagnostic("too-many-axes", message, span, notes=("limit `MAX_AXES`",)))
+                return Number(1, span)
+            return Sizes(tuple(self._integer(value, span) for value in values), span)
+        scale = _SUFFIXES.get(text[-1], 1)
+        digits = text[:-1] if scale > 1 else text
+        if _INTEGER.fullmatch(digits):
+            return Number(self._integer(digits, span, scale), span)
+        match = _DECIMAL.fullmatch(digits)
+        if match is None:
+            self.faults.append(_malformed(text, span))
+            return Number(1, span)
+        return Number(self._decimal(digits.replace("_", ""), scale), span)
+
+    def _integer(self, digits: str, span: Span, scale: int = 1) -> int:
+        plain = digits.replace("_", "").lstrip("0") or "0"
+        length = len(plain) + len(str(scale)) - 1
+        if length <= MAX_INTEGER_DIGITS:
+            return int(plain) * scale
+        message = f"an integer of {length} digits is over the limit of {MAX_INTEGER_DIGITS}"
+        self.faults.append(
+            Diagnostic("integer-too-long", message, span, notes=("limit `MAX_INTEGER_DIGITS`",))
+        )
+        return 1
+
+    def _decimal(self, digits: str, scale: int) -> int | float:
+        """A decimal with a suffix is exact: `1.5M` is the integer 1,500,000."""
+        if scale == 1:
+            return float(digits)
+        from decimal import Decimal
+
+        value = Decimal(digits) * scale
+        return int(value) if value == value.to_integral_value() and value.adjusted() < 18 else float(value)
+
+
+def _malformed(text: str, span: Span) -> Diagnostic:
+    help = "numbers are written `5`, `0.1`, `1e-3`, `61_706` or `5M`, and sizes `5x5`"
+    lower = text.lower()
+    if _SIZES.fullmatch(lower):
+        help = f"write `{lower}`"
+    elif _SIZES.match(lower) or lower.rstrip("x") != lower:
+        help = "write sizes as numbers joined by `x`: `5x5`, `1x28x28`"
+    return Diagnostic("malformed-number", f"`{text}` is neither a number nor a shape", span, help=(help,))

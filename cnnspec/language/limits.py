@@ -1,0 +1,14 @@
+"""The limits of the language. Each diagnostic that enforces one names it and its value."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+MAX_NESTING: Final = 64
+MAX_INTEGER_DIGITS: Final = 18
+MAX_NAME_LENGTH: Final = 64
+MAX_AXES: Final = 8
+"""Sizes joined by `x`: channels and at most seven spatial axes."""
+MAX_SYNTAX_ERRORS: Final = 20
+"""Syntax errors reported for one file."""

@@ -1,0 +1,223 @@
+"""Text to tokens, tidied for the parser: balanced brackets, one newline a statement."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cnnspec.language import tables
+from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.limits import MAX_NAME_LENGTH, MAX_NESTING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cnnspec.language.source import Source
+
+NEWLINE: Final = "_NEWLINE"
+BROKEN: Final = "BROKEN"
+"""Stands for what is no token. The parser accepts it nowhere, so that its statement counts as broken."""
+CLOSING: Final = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+OPENING: Final = tuple(CLOSING)
+TOP_LEVEL: Final = ("NETWORK", "TRAIN")
+
+LOOKALIKES: Final = {
+    "×": "write `x` between sizes: `5x5`",
+    "→": "write the arrow as `->`",
+    "−": "write the minus sign as `-`",
+    "–": "write the minus sign as `-`",
+    "“": 'write straight quotes: `"`',
+    "”": 'write straight quotes: `"`',
+    "'": 'write strings in double quotes: `"text"`',
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "≠": "write `!=`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "!": "write `not`",
+    ";": "one statement a line, with nothing at its end",
+    "\u00a0": "replace the no-break space by a space",
+}
+
+
+class Token(NamedTuple):
+    """A terminal with its text and its place."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass
+class Tokens:
+    """The tokens of a file, with the faults found on the way.
+
+    `quiet` holds lines whose fault is already reported; the parser says nothing more of them.
+    """
+
+    tokens: list[Token] = field(default_factory=list)
+    comments: list[Token] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
+    quiet: set[int] = field(default_factory=set)
+
+
+def tokenize(source: Source) -> Tokens:
+    """Split a text into tidy tokens. Never fails: faults are reported, and repaired to read on."""
+    result = Tokens()
+    result.tokens = list(_tidy(_balance(list(_sieve(source, result)), source, result)))
+    return result
+
+
+@cache
+def _scanner() -> re.Pattern[str]:
+    patterns = dict(tables.load().patterns)
+    # punctuation is tried longest first, so that `->` is not `-` and `>`
+    punctuation = sorted(
+        (*tables.load().punctuation, "!=", "<=", ">=", "==", "<", ">"), key=len, reverse=True
+    )
+    words = [f"(?P<{name}>{pattern})" for name, pattern in patterns.items() if name != "COMPARE"]
+    words.append("(?P<PUNCTUATION>" + "|".join(map(re.escape, punctuation)) + ")")
+    words.append(r'(?P<UNTERMINATED>"[^\r\n]*)')
+    words.append(r"(?P<UNKNOWN>[\s\S])")
+    return re.compile("|".join(words))
+
+
+def _scan(text: str) -> Iterator[Token]:
+    known = tables.load()
+    for match in _scanner().finditer(text, 1 if text.startswith("\ufeff") else 0):
+        kind, word = match.lastgroup or "", match.group()
+        if kind == "NAME":
+            kind = known.keywords.get(word, "NAME")
+        elif kind == "PUNCTUATION":
+            kind = known.punctuation.get(word, "COMPARE")
+        if kind != "SPACE":
+            yield Token(kind, word, match.start(), match.end())
+
+
+def _sieve(source: Source, result: Tokens) -> Iterator[Token]:
+    """Set the comments apart and report what is no token."""
+    for token in _scan(source.text):
+        if token.kind == "COMMENT":
+            result.comments.append(token)
+            continue
+        span = source.span(token.start, token.end)
+        if token.kind in ("UNKNOWN", "UNTERMINATED"):
+            if span.line not in result.quiet:  # behind one unknown character there are mostly more
+                result.faults.append(_no_token(token, source))
+                result.quiet.add(span.line)
+            token = token._replace(kind=BROKEN)
+        elif token.kind == "NAME" and len(token.text) > MAX_NAME_LENGTH:
+            message = f"a name of {len(token.text)} characters is over the limit of {MAX_NAME_LENGTH}"
+            result.faults.append(
+                Diagnostic("name-too-long", message, span, notes=("limit `MAX_NAME_LENGTH`",))
+            )
+        yield token
+
+
+def _no_token(token: Token, source: Source) -> Diagnostic:
+    span = source.span(token.start, token.end)
+    if token.kind == "UNTERMINATED":
+        return Diagnostic(
+            "unterminated-string", "the string does not end on its line", span, help=('end it with `"`',)
+        )
+    char = token.text
+    shown = f"`{char}`" if char.isprintable() and not char.isspace() else f"the character U+{ord(char):04X}"
+    help = LOOKALIKES.get(char)
+    if help is None and char.isalpha():
+        help = "names are made of the letters a to z, digits and `_`"
+    return Diagnostic(
+        "unknown-character", f"{shown} has no meaning in the language", span, help=(help,) if help else ()
+    )
+
+
+def _balance(tokens: list[Token], source: Source, result: Tokens) -> list[Token]:
+    """Report brackets that do not match and repair them, so that the rest of the file is still read.
+
+    Braces never stand inside round or square brackets, and `network` and `train` at the start of a line are
+    always top level: what is open there was forgotten. A forgotten `{` is closed; another bracket that
+    matches nothing becomes `BROKEN`.
+    """
+    balanced: list[Token] = []
+    opened: list[int] = []  # places in `balanced`
+
+    def forget(kinds: tuple[str, ...], offset: int) -> None:
+        while opened and balanced[opened[-1]].kind in kinds:
+            place = opened.pop()
+            opener = balanced[place]
+            result.faults.append(_unclosed(source, opener))
+            if opener.kind == "LBRACE":
+                balanced.append(Token("RBRACE", "", offset, offset))
+                balanced.append(Token(NEWLINE, "", offset, offset))
+            else:
+                balanced[place] = opener._replace(kind=BROKEN)
+                result.quiet.add(source.position(opener.start).line)
+
+    for token in tokens:
+        if token.kind in TOP_LEVEL and (not balanced or balanced[-1].kind in (NEWLINE, "RBRACE")):
+            forget(OPENING, token.start)
+        if token.kind in ("LBRACE", "RBRACE"):
+            forget(("LPAR", "LSQB"), token.start)
+        if token.kind in CLOSING:
+            if len(opened) >= MAX_NESTING:
+                result.faults.append(_too_deep(source, token))
+                return []
+            opened.append(len(balanced))
+        elif token.kind in CLOSING.values():
+            if opened and CLOSING[balanced[opened[-1]].kind] == token.kind:
+                opened.pop()
+            else:
+                result.faults.append(_unexpected(source, token))
+                result.quiet.add(source.position(token.start).line)
+                token = token._replace(kind=BROKEN)
+        balanced.append(token)
+    forget(OPENING, len(source.text))
+    return balanced
+
+
+def _unclosed(source: Source, opener: Token) -> Diagnostic:
+    closer = {"(": ")", "[": "]", "{": "}"}[opener.text]
+    span = source.span(opener.start, opener.end)
+    return Diagnostic("unclosed-bracket", f"`{opener.text}` is never closed", span, help=(f"add `{closer}`",))
+
+
+def _unexpected(source: Source, token: Token) -> Diagnostic:
+    opener = {")": "(", "]": "[", "}": "{"}[token.text]
+    span = source.span(token.start, token.end)
+    help = f"remove it, or add the `{opener}` that it closes"
+    return Diagnostic("unexpected-closing", f"`{token.text}` closes nothing", span, help=(help,))
+
+
+def _too_deep(source: Source, token: Token) -> Diagnostic:
+    return Diagnostic(
+        "nesting-too-deep",
+        f"brackets are nested deeper than {MAX_NESTING} (MAX_NESTING)",
+        source.span(token.start, token.end),
+    )
+
+
+def _tidy(tokens: list[Token]) -> Iterator[Token]:
+    """Drop newlines inside round brackets and before `->`; end every statement with exactly one."""
+    arrow = tables.load().punctuation["->"]
+    inside = 0
+    held: Token | None = None  # a newline that is passed on once it is known to end a statement
+    previous = NEWLINE
+    for token in tokens:
+        if token.kind == NEWLINE:
+            held = held or token
+            continue
+        if inside or token.kind == arrow or previous in (NEWLINE, "LBRACE"):
+            held = None
+        if token.kind == "RBRACE" and previous not in (NEWLINE, "LBRACE") and held is None:
+            held = Token(NEWLINE, "", token.start, token.start)
+        if held is not None:
+            yield held
+        held = None
+        inside += (token.kind in ("LPAR", "LSQB")) - (token.kind in ("RPAR", "RSQB"))
+        previous = token.kind
+        yield token
+    if previous != NEWLINE:
+        end = tokens[-1].end
+        yield held or Token(NEWLINE, "", end, end)

@@ -1,0 +1,120 @@
+"""Graph to facts: shapes, weights, costs and receptive fields of every node, and the claims checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.layers import LayerError, show
+from cnnspec.network import receptive_field
+from cnnspec.network.graph import Claim, Facts, Graph, LayerFacts, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnspec.network.graph import ReceptiveField
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """The facts of a graph and the faults that they show."""
+
+    facts: Facts
+    faults: tuple[Diagnostic, ...]
+
+
+def analyse(graph: Graph) -> Analysed:
+    """Walk the nodes in order. A node behind an unknown value is unknown, silently."""
+    table: list[LayerFacts] = []
+    faults: list[Diagnostic] = []
+    for node in graph.nodes:
+        try:
+            table.append(_facts(node, table))
+        except LayerError as error:
+            faults.append(_located(error, node, graph, table))
+            table.append(LayerFacts())
+    for claim in graph.claims:
+        shape = table[claim.node].shape
+        if shape is not None and shape != claim.shape:
+            faults.append(_wrong_claim(claim, graph, table))
+    return Analysed(Facts(tuple(table)), tuple(faults))
+
+
+def _facts(node: Node, table: Sequence[LayerFacts]) -> LayerFacts:
+    known = [table[index] if index >= 0 else LayerFacts() for index in node.inputs]
+    shapes = tuple(facts.shape for facts in known if facts.shape is not None)
+    if len(shapes) < len(known):
+        return LayerFacts()
+    layer = node.layer
+    shape = layer.infer(*shapes)
+    return LayerFacts(
+        input_shapes=shapes,
+        shape=shape,
+        weights=layer.weights(*shapes),
+        macs=layer.macs(*shapes),
+        receptive_field=_field(node, known) if shapes else receptive_field.of_input(shape),
+    )
+
+
+def _field(node: Node, known: Sequence[LayerFacts]) -> ReceptiveField | None:
+    (before,) = known
+    if before.receptive_field is None or before.shape is None:
+        return None
+    return receptive_field.through(before.receptive_field, node.layer.window(before.shape), before.shape)
+
+
+def _located(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]) -> Diagnostic:
+    """A layer's own error with the place of the option at fault, and where the inputs come from."""
+    return Diagnostic(
+        error.code,
+        error.message,
+        node.origin.place(error.option),
+        label=error.label,
+        notes=(*error.notes, *_provenance(node, graph, table)),
+        help=error.help,
+    )
+
+
+def _provenance(node: Node, graph: Graph, table: Sequence[LayerFacts]) -> list[str]:
+    """`input of `conv2` is 6x14x14, from `avgpool1` on line 5`."""
+    notes = []
+    for index in node.inputs:
+        shape = table[index].shape if index >= 0 else None
+        if shape is not None:
+            source = graph.nodes[index]
+            line = source.origin.keyword.line
+            notes.append(f"input of `{node.name}` is {show(shape)}, from `{source.name}` on line {line}")
+    return notes
+
+
+def _wrong_claim(claim: Claim, graph: Graph, table: Sequence[LayerFacts]) -> Diagnostic:
+    """A claim that the arithmetic denies, with the arithmetic of the layer that made the shape."""
+    shape = table[claim.node].shape
+    assert shape is not None
+    shaper = _shaper(claim.node, graph, table)
+    node = graph.nodes[shaper]
+    derivation = node.layer.arithmetic(*table[shaper].input_shapes)
+    return Diagnostic(
+        "wrong-claim",
+        f"the output of `{graph.nodes[claim.node].name}` is {show(shape)}, not {show(claim.shape)}",
+        claim.span,
+        label="; ".join(derivation) or f"{show(shape)} from `{node.name}`",
+        notes=(
+            f"`{node.name}` is `{node.layer.written()}` on line {node.origin.keyword.line}",
+            *_provenance(node, graph, table),
+        ),
+        help=(f"write `: {show(shape)}`, or change `{node.name}`",),
+    )
+
+
+def _shaper(index: int, graph: Graph, table: Sequence[LayerFacts]) -> int:
+    """The last node, going back, that changed the shape."""
+    while graph.nodes[index].inputs:
+        before = graph.nodes[index].inputs[0]
+        if before < 0 or table[before].shape != table[index].shape:
+            return index
+        if table[index].weights or graph.nodes[index].layer.window(*table[index].input_shapes) != "pointwise":
+            return index
+        index = before
+    return index

@@ -1,0 +1,109 @@
+"""The whole way from a text to a checked network, each arrow one function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnspec.language.diagnostics import Diagnostic, Label, SpecError, in_order
+from cnnspec.language.parser import parse
+from cnnspec.language.reading import read
+from cnnspec.language.syntax import Broken, File, Network, Train
+from cnnspec.network.analyse import analyse
+from cnnspec.network.expect import check_expectations
+from cnnspec.network.graph import Facts, Graph
+from cnnspec.network.lower import lower
+from cnnspec.network.recipe import check_agreement, lower_recipe
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from cnnspec.language.source import Source, Span
+    from cnnspec.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Everything that is known of a file: its tree, graph, facts and recipe, and the findings.
+
+    Where there are errors, graph and facts hold what could be found out, and no graph where there is no
+    network at all.
+    """
+
+    source: Source
+    tree: File
+    graph: Graph | None
+    facts: Facts
+    recipe: Recipe
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no errors."""
+        return not any(diagnostic.is_error for diagnostic in self.diagnostics)
+
+    def network(self) -> tuple[Graph, Facts]:
+        """Graph and facts of a network without errors.
+
+        Raises:
+            SpecError: there are errors.
+        """
+        if not self.ok or self.graph is None:
+            raise SpecError(self.diagnostics)
+        return self.graph, self.facts
+
+
+def check_file(path: str | os.PathLike[str]) -> Checked:
+    """Check a file, `-` for the standard input.
+
+    Raises:
+        SpecError: the file cannot be read.
+    """
+    return check_source(read(path))
+
+
+def check_source(source: Source) -> Checked:
+    """Check a text. Never fails: all that is wrong is in the diagnostics."""
+    parsed = parse(source)
+    faults = list(parsed.faults)
+    network, train = _only(parsed.tree, faults)
+    graph, facts = None, Facts()
+    if network is not None:
+        lowered = lower(network)
+        analysed = analyse(lowered.graph)
+        graph, facts = lowered.graph, analysed.facts
+        faults += [*lowered.faults, *analysed.faults]
+    recipe = lower_recipe(train, graph, facts)
+    faults += recipe.faults
+    if graph is not None and not faults:
+        faults += _whole_network(graph, facts, recipe.recipe, recipe.places.get("data"), train)
+    return Checked(source, parsed.tree, graph, facts, recipe.recipe, in_order(faults))
+
+
+def _whole_network(
+    graph: Graph, facts: Facts, recipe: Recipe, data: Span | None, train: Train | None
+) -> Iterable[Diagnostic]:
+    """What can only be asked of a network all of whose layers are known."""
+    yield from check_expectations(graph, facts)
+    if train is not None:
+        yield from check_agreement(graph, facts, recipe.data, data or train.span)
+
+
+def _only(tree: File, faults: list[Diagnostic]) -> tuple[Network | None, Train | None]:
+    """The network and the train block of a file, which has one network and at most one train block."""
+    networks = [item for item in tree.items if isinstance(item, Network)]
+    trains = [item for item in tree.items if isinstance(item, Train)]
+    for extra in networks[1:]:
+        first = Label(networks[0].name.span, "the first network")
+        message = f"a second network, `{extra.name.text}`: a file holds one"
+        faults.append(Diagnostic("second-network", message, extra.name.span, labels=(first,)))
+    for block in trains[1:]:
+        message = "a second `train` block: a file holds one"
+        faults.append(Diagnostic("second-train", message, block.span))
+    if not networks and not faults and not any(isinstance(item, Broken) for item in tree.items):
+        help = ("begin with `network Name {`, then `input 1x28x28` and one layer a line",)
+        faults.append(
+            Diagnostic("no-network", "the file holds no network", None, file=tree.source.name, help=help)
+        )
+    return networks[0] if networks else None, trains[0] if trains else None

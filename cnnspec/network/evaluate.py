@@ -1,0 +1,204 @@
+"""Expressions to values."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Final, assert_never
+
+from cnnspec.language.diagnostics import Diagnostic, did_you_mean
+from cnnspec.language.limits import MAX_INTEGER_DIGITS
+from cnnspec.language.syntax import (
+    Binary,
+    Call,
+    Conditional,
+    Expression,
+    Group,
+    Name,
+    Number,
+    Sizes,
+    Text,
+    Unary,
+)
+from cnnspec.layers.options import Symbol, Value, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cnnspec.language.source import Span
+
+CONSTANTS: Final[dict[str, Value]] = {"true": True, "false": False}
+LARGEST: Final = 10**MAX_INTEGER_DIGITS
+
+_ARITHMETIC: Final[dict[str, Callable[[int | float, int | float], int | float]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+}
+_COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class EvaluationError(Exception):
+    """An expression has no value; `diagnostic` says why."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+class Scope:
+    """The names and functions that an expression may use.
+
+    A name that is not known is a `Symbol` where symbols are allowed (`padding=same`), and an error elsewhere.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Value] | None = None,
+        functions: Mapping[str, Callable[..., Value]] | None = None,
+        *,
+        symbols: bool = True,
+    ) -> None:
+        self.values = {**CONSTANTS, **(values or {})}
+        self.functions = functions or {}
+        self.symbols = symbols
+
+
+def evaluate(expression: Expression, scope: Scope) -> Value:
+    """The value of an expression.
+
+    Raises:
+        EvaluationError: a name is unknown, an operation does not fit its operands, or a result is too large.
+    """
+    match expression:
+        case Number(value=number):
+            return number
+        case Text(value=text):
+            return text
+        case Sizes(values=sizes):
+            return sizes
+        case Name():
+            return _name(expression, scope)
+        case Group(items=items):
+            return tuple(evaluate(item, scope) for item in items)
+        case Unary():
+            return _unary(expression, scope)
+        case Binary():
+            return _binary(expression, scope)
+        case Conditional(then=then, condition=condition, otherwise=otherwise):
+            return evaluate(then if _truth(condition, scope) else otherwise, scope)
+        case Call():
+            return _call(expression, scope)
+        case _:
+            assert_never(expression)
+
+
+def _name(expression: Name, scope: Scope) -> Value:
+    if expression.text in scope.values:
+        return scope.values[expression.text]
+    if scope.symbols:
+        return Symbol(expression.text)
+    known = [*scope.values, *scope.functions]
+    help = did_you_mean(expression.text, known) or (f"names that have a value here: {_names(scope.values)}",)
+    raise _error("unknown-name", f"the name `{expression.text}` has no value", expression.span, help=help)
+
+
+def _names(values: Mapping[str, Value]) -> str:
+    return ", ".join(f"`{name}`" for name in values if name not in CONSTANTS)
+
+
+def _unary(expression: Unary, scope: Scope) -> Value:
+    if expression.operator == "not":
+        return not _truth(expression.operand, scope)
+    value = evaluate(expression.operand, scope)
+    return -_number(value, expression.operand.span, expression.operator)
+
+
+def _binary(expression: Binary, scope: Scope) -> Value:
+    sign = expression.operator
+    if sign == "and":
+        return _truth(expression.left, scope) and _truth(expression.right, scope)
+    if sign == "or":
+        return _truth(expression.left, scope) or _truth(expression.right, scope)
+    left, right = evaluate(expression.left, scope), evaluate(expression.right, scope)
+    if sign in _COMPARISONS:
+        return _compare(sign, left, right, expression.span)
+    a = _number(left, expression.left.span, sign)
+    b = _number(right, expression.right.span, sign)
+    if sign == "**" and (abs(b) > 64 or abs(a) > LARGEST):
+        raise _too_large(expression.span)
+    try:
+        result = _ARITHMETIC[sign](a, b)
+    except ZeroDivisionError:
+        raise _error("division-by-zero", f"`{sign}` divides by zero", expression.right.span) from None
+    if isinstance(result, complex) or abs(result) >= LARGEST or result != result:
+        raise _too_large(expression.span)
+    return result
+
+
+def _compare(sign: str, left: Value, right: Value, span: Span) -> bool:
+    """Compare two values; a tuple beside a number is compared axis by axis."""
+    if isinstance(left, tuple) and not isinstance(right, tuple | str):
+        return all(_compare(sign, item, right, span) for item in left)
+    if isinstance(right, tuple) and not isinstance(left, tuple | str):
+        return all(_compare(sign, left, item, span) for item in right)
+    ordered = sign not in ("==", "!=")
+    if ordered and (isinstance(left, str | bool) or isinstance(right, str | bool)):
+        message = f"`{sign}` does not order {describe(left)} and {describe(right)}"
+        raise _error("wrong-operand", message, span)
+    if isinstance(left, tuple) and isinstance(right, tuple) and ordered:
+        if len(left) != len(right):
+            message = f"`{sign}` compares {len(left)} axes with {len(right)}"
+            raise _error("wrong-operand", message, span)
+        return all(_compare(sign, a, b, span) for a, b in zip(left, right, strict=True))
+    return _COMPARISONS[sign](left, right)
+
+
+def _call(expression: Call, scope: Scope) -> Value:
+    function = scope.functions.get(expression.function.text)
+    if function is None:
+        name = expression.function.text
+        help = did_you_mean(name, scope.functions)
+        raise _error(
+            "unknown-function", f"there is no function `{name}`", expression.function.span, help=help
+        )
+    arguments = [evaluate(argument, scope) for argument in expression.arguments]
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError) as error:
+        raise _error("wrong-operand", f"`{expression.function.text}`: {error}", expression.span) from None
+
+
+def _truth(expression: Expression, scope: Scope) -> bool:
+    value = evaluate(expression, scope)
+    if isinstance(value, bool):
+        return value
+    message = f"a condition is true or false, and this is {describe(value)}"
+    raise _error("wrong-operand", message, expression.span)
+
+
+def _number(value: Value, span: Span, sign: str) -> int | float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise _error("wrong-operand", f"`{sign}` needs numbers, not {describe(value)}", span)
+
+
+def _too_large(span: Span) -> EvaluationError:
+    message = f"the result is over the limit of {MAX_INTEGER_DIGITS} digits"
+    return _error("integer-too-long", message, span, notes=("limit `MAX_INTEGER_DIGITS`",))
+
+
+def _error(
+    code: str, message: str, span: Span, *, notes: tuple[str, ...] = (), help: tuple[str, ...] = ()
+) -> EvaluationError:
+    return EvaluationError(Diagnostic(code, message, span, notes=notes, help=help))

@@ -1,0 +1,112 @@
+"""Budgets: the `expect` lines of a network, evaluated with its facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.syntax import Binary, Expression, Name
+from cnnspec.layers.options import Value, written
+from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cnnspec.network.graph import Expectation, Facts, Graph
+
+
+def check_expectations(graph: Graph, facts: Facts) -> tuple[Diagnostic, ...]:
+    """The expectations that do not hold. Needs the facts of every node."""
+    scope = _scope(graph, facts)
+    return tuple(fault for line in graph.expectations for fault in _check(line, scope, graph, facts))
+
+
+def _scope(graph: Graph, facts: Facts) -> Scope:
+    totals = facts.totals()
+    output = facts.shape(graph.outputs[0])
+    values: dict[str, Value] = {
+        "params": totals.params,
+        "trainable_params": totals.trainable_params,
+        "macs": totals.macs,
+        "flops": 2 * totals.macs,
+        "output": output[0] if len(output) == 1 else output,
+    }
+    for index, node in enumerate(graph.nodes):
+        values.setdefault(node.name, index)
+    return Scope(values, {"receptive_field": _receptive_field(graph, facts)}, symbols=False)
+
+
+def _receptive_field(graph: Graph, facts: Facts) -> Callable[[Value], Value]:
+    def size(node: Value) -> Value:
+        if not isinstance(node, int) or isinstance(node, bool):
+            raise ValueError("needs the name of a layer, such as `receptive_field(conv2)`")
+        field = facts.layers[node].receptive_field or ()
+        sizes = tuple(axis.size for axis in field)
+        if not sizes:
+            raise ValueError(f"`{graph.nodes[node].name}` has none, since the input has no spatial axes")
+        return sizes[0] if len(set(sizes)) == 1 else sizes
+
+    return size
+
+
+def _check(line: Expectation, scope: Scope, graph: Graph, facts: Facts) -> Iterator[Diagnostic]:
+    try:
+        holds = evaluate(line.condition, scope)
+    except EvaluationError as error:
+        yield error.diagnostic
+        return
+    if holds is True:
+        return
+    condition = line.condition
+    if holds is not False:
+        message = f"`expect` needs a condition, and `{condition.span.text}` is {written(holds)}"
+        help = f"compare it: `expect {condition.span.text} <= {written(holds)}`"
+        yield Diagnostic("not-a-condition", message, condition.span, help=(help,))
+        return
+    yield Diagnostic(
+        "budget",
+        f"the network breaks its budget `{condition.span.text}`",
+        condition.span,
+        label=_numbers(condition, scope),
+        notes=tuple(_largest(condition, graph, facts)),
+    )
+
+
+def _numbers(condition: Expression, scope: Scope) -> str:
+    """The comparison with its values: `61706 <= 60000 is false`."""
+    if not isinstance(condition, Binary) or condition.operator in ("and", "or"):
+        return "false"
+    left, right = (evaluate(side, scope) for side in (condition.left, condition.right))
+    return f"{_grouped(left)} {condition.operator} {_grouped(right)} is false"
+
+
+def _grouped(value: Value) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:_}"
+    return written(value)
+
+
+def _largest(condition: Expression, graph: Graph, facts: Facts) -> Iterator[str]:
+    """The layer that counts most in a broken budget of parameters or MACs."""
+    names = {part.text for part in _names(condition)}
+    for what, counts in (
+        ("params", [layer.params for layer in facts.layers]),
+        ("macs", [layer.macs for layer in facts.layers]),
+    ):
+        total = sum(counts)
+        if what in names and total:
+            most = max(range(len(counts)), key=counts.__getitem__)
+            share = 100 * counts[most] / total
+            name = graph.nodes[most].name
+            yield f"`{name}` has {counts[most]:_} of the {total:_} {what}, {share:.0f} %"
+
+
+def _names(expression: Expression) -> Iterator[Name]:
+    match expression:
+        case Name():
+            yield expression
+        case Binary(left=left, right=right):
+            yield from _names(left)
+            yield from _names(right)
+        case _:
+            return
