@@ -5,23 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cnnspec.training.errors import TrainingError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class DataError(Exception):
-    """A data set cannot be used.
-
-    Attributes:
-        message: what is wrong, one line, with the file's name where it is about a file.
-        help: what to do, a line each.
-    """
-
-    def __init__(self, message: str, *help: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.help = help
+class DataError(TrainingError):
+    """A data set cannot be used; the message names the file where it is about one."""
 
 
 @dataclass(frozen=True, eq=False)

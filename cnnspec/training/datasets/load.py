@@ -86,8 +86,8 @@ def read_digits(kind: DataKind, data_dir: Path | None, progress: Progress) -> Ra
     """The digits that come with the package, 1,437 to train and 360 to test.
 
     The split is the same for everybody: of the images sorted by class, otherwise in their order, every fifth
-    is for the test, from the first on. (Every fifth of the original order would not do: for long stretches the
-    digits come in the order 0 to 9, and zeros and fives would fill the test part.)
+    is for the test, from the first on. (Every fifth of the original order would not do: for long stretches
+    the digits come in the order 0 to 9, and zeros and fives would fill the test part.)
     """
     _, height, width = kind.native_shape
     images, labels = read_pair(

@@ -12,6 +12,8 @@ from cnnspec.training.datasets.dataset import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FLAT: Final = 1e-6
+"""A standard deviation below this is rounding: the pixels are all alike."""
 CHUNK_IMAGES: Final = 1024
 """Images that are resized at a time, so that what lies between the two passes stays small."""
 
@@ -77,7 +79,7 @@ def normalize(train: NDArray[np.float32], test: NDArray[np.float32]) -> None:
         DataError: the training pixels are all alike.
     """
     mean, deviation = moments(train)
-    if deviation == 0:
+    if deviation < FLAT:
         raise DataError("the training images cannot be normalised: every pixel has the same value")
     for pixels in (train, test):
         pixels -= np.float32(mean)

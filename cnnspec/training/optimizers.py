@@ -1,0 +1,68 @@
+"""Updates of the weights by their gradients, in place: nothing is allocated in a step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnspec.recipe.learning import Sgd
+
+if TYPE_CHECKING:
+    from cnnspec.recipe.learning import Optimizer
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+class Update(ABC):
+    """What changes the weights after each batch."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """Change every weight once, by its present gradient."""
+
+
+class SgdUpdate(Update):
+    """Stochastic gradient descent, with PyTorch's momentum: `v = momentum * v + g`, then `w = w - lr * v`.
+
+    Without momentum `v` is the gradient itself, and no velocity is kept.
+    """
+
+    def __init__(self, declaration: Sgd, weights: Arrays, gradients: Arrays) -> None:
+        """Hold on to the arrays themselves: they must stay the same ones for as long as this is used."""
+        self._lr = np.float32(declaration.lr)
+        self._momentum = np.float32(declaration.momentum)
+        scratch = np.empty(max((g.size for g in gradients.values()), default=0), np.float32)
+        self._parts = [
+            (
+                weights[name],
+                gradient,
+                np.zeros_like(gradient) if declaration.momentum else gradient,
+                scratch[: gradient.size].reshape(gradient.shape),
+            )
+            for name, gradient in gradients.items()
+        ]
+
+    def step(self) -> None:
+        """Change every weight once."""
+        for weight, gradient, velocity, scratch in self._parts:
+            if velocity is not gradient:
+                np.multiply(velocity, self._momentum, out=velocity)
+                np.add(velocity, gradient, out=velocity)
+            np.multiply(velocity, self._lr, out=scratch)
+            np.subtract(weight, scratch, out=weight)
+
+
+@singledispatch
+def make_update(optimizer: Optimizer, weights: Arrays, gradients: Arrays) -> Update:
+    """The update that an optimizer of a recipe stands for; each kind registers its own."""
+    raise NotImplementedError(optimizer.keyword)
+
+
+@make_update.register(Sgd)
+def _make_sgd(optimizer: Sgd, weights: Arrays, gradients: Arrays) -> Update:
+    return SgdUpdate(optimizer, weights, gradients)
