@@ -2,8 +2,8 @@
 
     parse(source) -> Parsed(tree, faults)
 
-After a syntax error the automaton goes back to the state in which the statement began, takes a `Broken` in its
-place and reads on behind the end of the line, so that every faulty statement of a file is reported.
+After a syntax error the automaton goes back to the state in which the statement began, takes a `Broken` in
+its place and reads on behind the end of the line, so that every faulty statement of a file is reported.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class _Automaton:
         self._shift(self.tables.states[self.states[-1]][rule.origin], Part(value, start, end))
 
     def _recover(self, tokens: list[Token], index: int) -> int:
-        """Report the token, put a `Broken` for its statement, and return the place of the newline behind it."""
+        """Report a token and put a `Broken` for its statement; returns the place of the newline behind."""
         token = tokens[index]
         line = self.source.position(token.start).line
         if token.kind != BROKEN and line not in self.quiet:

@@ -76,8 +76,8 @@ class Tables:
 def load() -> Tables:
     """The tables of the grammar as it is now."""
     grammar = GRAMMAR.read_text(encoding="utf-8")
-    stored: Stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {"grammar": ""}
-    if stored["grammar"] != grammar:
+    stored: Stored | None = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None
+    if stored is None or stored["grammar"] != grammar:
         stored = compile_grammar(grammar)
     return Tables(
         rules=tuple(
@@ -136,7 +136,7 @@ def compile_grammar(grammar: str) -> Stored:
 
 
 def _filtered(symbol: Symbol) -> bool:
-    return bool(symbol.is_term and symbol.filter_out)
+    return bool(symbol.is_term and getattr(symbol, "filter_out", False))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What each layer kind means. One file a family, one class a kind; importing this package registers them all."""
+"""What each layer kind means: one file a family, one class a kind. Importing it registers them all."""
 
 from cnnspec.layers import activations, convolution, dense, pooling, regularization, shapes
 from cnnspec.layers.base import (

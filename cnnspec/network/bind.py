@@ -1,4 +1,4 @@
-"""Arguments to options: makes a declaration (a layer, an optimizer, ...) of the words that stand in a file."""
+"""Arguments to options: makes a declaration (a layer, an optimizer, ...) of the words in a file."""
 
 from __future__ import annotations
 

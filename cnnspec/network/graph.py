@@ -136,8 +136,9 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the layers. `activation_bytes` are those of every output of one sample, `weight_bytes` of all
-    parameters, both in float32.
+    """Sums over the layers.
+
+    `activation_bytes` are those of every output of one sample, `weight_bytes` of all parameters, in float32.
     """
 
     params: int

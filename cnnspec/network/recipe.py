@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
@@ -60,7 +60,7 @@ def _apply(recipe: Recipe, setting: LayerCall, faults: list[Diagnostic]) -> Reci
         if scalar.declaration is None:
             return recipe
         (number,) = dict(scalar.declaration).values()
-        return replace(recipe, **{name: number})
+        return recipe.changed(name, number)
     if name not in ROLES:
         help = did_you_mean(name, SETTINGS) or ("the settings are " + ", ".join(f"`{s}`" for s in SETTINGS),)
         faults.append(
@@ -83,7 +83,7 @@ def _apply(recipe: Recipe, setting: LayerCall, faults: list[Diagnostic]) -> Reci
     )
     bound = bind(kind, call, Scope())
     faults += bound.faults
-    return replace(recipe, **{name: bound.declaration}) if bound.declaration else recipe
+    return recipe.changed(name, bound.declaration) if bound.declaration else recipe
 
 
 def unknown_kind(role: str, name: str, span: Span | None) -> Diagnostic:
