@@ -1,0 +1,13 @@
+"""How each layer kind is computed. Files are named as in `cnnspec.layers`; importing them registers them."""
+
+from cnnspec.numpy_backend.kernels import (
+    activations,
+    convolution,
+    dense,
+    losses,
+    pooling,
+    regularization,
+    shapes,
+)
+
+__all__ = ["activations", "convolution", "dense", "losses", "pooling", "regularization", "shapes"]

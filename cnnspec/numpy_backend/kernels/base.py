@@ -1,0 +1,256 @@
+"""What every kernel answers, and the registry that finds the kernel of a layer kind.
+
+A kernel is how one layer kind is computed. It lives twice. When the plan is made it knows sizes only: which
+layouts it reads and writes, what memory it needs beside its inputs and outputs. When it is bound to buffers
+for `n` images, `forward` and `backward` build every view they need and return functions without arguments,
+so that a step of training runs nothing but NumPy calls.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnspec.layers import Layer, Shape, Weight, product
+
+Array = NDArray[np.float32]
+"""Every array of numbers; float64 where a test asks for it."""
+Run = Callable[[], None]
+"""A bound piece of work."""
+Margin = tuple[tuple[int, int], ...]
+"""Zeros before and after every spatial axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a value lies in memory, the images always innermost.
+
+    Plain, the array is `C x H x W x N`. With a `tile` of `th x tw` it is `th x tw x C x H/th x W/tw x N`:
+    all elements at one place of their tile side by side. With a `margin` a plain array has room for zeros
+    around the map.
+    """
+
+    shape: Shape
+    tile: Shape = ()
+    margin: Margin = ()
+
+    @property
+    def stored(self) -> Shape:
+        """The shape of the array without its last axis, the images."""
+        channels, *sizes = self.shape
+        if self.tile:
+            return (*self.tile, channels, *(n // t for n, t in zip(sizes, self.tile, strict=True)))
+        if self.margin:
+            return (channels, *(n + sum(m) for n, m in zip(sizes, self.margin, strict=True)))
+        return self.shape
+
+    def inside(self, whole: Array) -> Array:
+        """The array without its margin."""
+        if not self.margin:
+            return whole
+        sizes = zip(self.shape[1:], self.margin, strict=True)
+        return whole[(slice(None), *(slice(before, before + n) for n, (before, _) in sizes))]
+
+    def __str__(self) -> str:
+        axes = "x".join(map(str, self.stored))
+        if self.tile:
+            return f"{axes}xN, tiles first"
+        return f"{axes}xN" + (" with margin" if self.margin else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Memory of a kernel's own: `shape` for every image, or in all if `per_image` is false.
+
+    `during` says when its contents matter: in one of the passes, or `both`, from one to the other.
+    """
+
+    name: str
+    shape: Shape
+    during: Literal["forward", "backward", "both"]
+    per_image: bool = True
+
+
+@dataclass(slots=True)
+class Moment:
+    """What changes from one piece of a batch to the next; each worker has its own.
+
+    Attributes:
+        training: whether layers that act in training only do so.
+        first: whether this is the worker's first piece, with which sums of gradients begin.
+        seed, step, image: what random masks derive from; `image` is the piece's first.
+    """
+
+    training: bool = False
+    first: bool = True
+    seed: int = 0
+    step: int = 0
+    image: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The buffers that a kernel is bound to, for `n` images.
+
+    `x`, `y`, `dx`, `dy` are the values and their gradients without margins; `whole_x` and `whole_dx` with
+    them. An entry of `dx` is `None` where nobody asks for it. `weights` are the public arrays, `shared` what
+    `prepare` made of them, `sums` the worker's sums of gradients.
+    """
+
+    n: int
+    number: int
+    moment: Moment
+    x: tuple[Array, ...]
+    whole_x: tuple[Array, ...]
+    y: Array
+    dx: tuple[Array | None, ...]
+    whole_dx: tuple[Array | None, ...]
+    dy: Array
+    weights: Mapping[str, Array]
+    shared: Mapping[str, Array]
+    sums: Mapping[str, Array]
+    scratch: Mapping[str, Array]
+
+
+L = TypeVar("L", bound=Layer)
+
+
+class Kernel(ABC, Generic[L]):
+    """How one use of a layer kind is computed."""
+
+    elementwise: ClassVar[bool] = False
+    """Whether each element of the output depends on that of the input alone, so that any layout will do."""
+    in_place: ClassVar[bool] = False
+    """Whether `y` may be the memory of `x`, and `dx` that of `dy`."""
+    view: ClassVar[bool] = False
+    """Whether the output is the input under another shape."""
+    reads_margin: ClassVar[bool] = False
+    """Whether inputs may have a margin."""
+    writes_margin: ClassVar[bool] = False
+    """Whether the output may be given one."""
+    normalizes_logits: ClassVar[bool] = False
+    """Whether a loss that follows reads the input instead, the logits."""
+    keeps_input: bool = False
+    """Whether `backward` reads `x`."""
+    keeps_output: bool = False
+    """Whether `backward` reads `y`."""
+    algorithm: str = ""
+    """How it is computed, in a few words, and why so."""
+    why: str = ""
+
+    def __init__(
+        self, layer: L, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
+    ) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.output = output
+        self.weights = weights
+
+    @classmethod
+    def margin(cls, layer: L, shape: Shape) -> Margin:
+        """The margin that the kernel would like around its input."""
+        return ()
+
+    @classmethod
+    def reads_tiles(cls, layer: L, shape: Shape) -> Shape:
+        """The tile in which the kernel would like its input, or `()`."""
+        return ()
+
+    @classmethod
+    def writes_tiles(cls, layer: L, shape: Shape, tile: Shape) -> bool:
+        """Whether the kernel gains by giving its output in such tiles."""
+        return False
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """The memory it needs of its own."""
+        return ()
+
+    def shared(self) -> dict[str, Shape]:
+        """Arrays that all workers read, made from the weights once a step."""
+        return {}
+
+    def prepare(self, weights: Mapping[str, Array], shared: Mapping[str, Array]) -> Run | None:
+        """Fill the shared arrays."""
+        return None
+
+    def sums(self) -> dict[str, Shape]:
+        """Arrays in which a worker adds up gradients; by default one like each weight."""
+        return {weight.name: weight.shape for weight in self.weights if weight.trainable}
+
+    def fold(self, sums: Mapping[str, Array], gradients: Mapping[str, Array]) -> Run | None:
+        """Turn the sums of all workers into gradients of the weights, where they are not that already."""
+        return None
+
+    @abstractmethod
+    def forward(self, at: Site) -> Run:
+        """Bind the computation of `y`."""
+
+    @abstractmethod
+    def backward(self, at: Site) -> Run:
+        """Bind the computation of `dx` and of the weights' gradients from `dy`, which it may destroy."""
+
+
+def nothing() -> None:
+    """The work of a kernel that has none."""
+
+
+def flat(array: Array) -> Array:
+    """A contiguous array as `rows x n`: everything but the images, the images."""
+    assert array.flags.c_contiguous, "a view would be a copy"
+    return array.reshape(-1, array.shape[-1])
+
+
+def add_product(a: Array, b: Array, total: Array, spare: Array, moment: Moment) -> Run:
+    """Bind `total = a b` for the first piece, `total += a b` for the others; `spare` is like `total`."""
+
+    def run() -> None:
+        if moment.first:
+            np.matmul(a, b, out=total)
+        else:
+            np.matmul(a, b, out=spare)
+            np.add(total, spare, out=total)
+
+    return run
+
+
+def add_rows(rows: Array, total: Array, spare: Array, moment: Moment) -> Run:
+    """Bind the sum of each row of `rows`, added to `total` but for the first piece."""
+    ones = np.ones(rows.shape[-1], rows.dtype)
+    return add_product(rows, ones, total, spare, moment)
+
+
+_KERNELS: Final[dict[type[Layer], type[Kernel[Layer]]]] = {}
+K = TypeVar("K", bound="type[Kernel[Layer]]")
+
+
+def computes(*kinds: type[Layer]) -> Callable[[type], type]:
+    """Register the decorated kernel for these layer kinds."""
+
+    def register(kernel: type) -> type:
+        for kind in kinds:
+            _KERNELS[kind] = kernel
+        return kernel
+
+    return register
+
+
+def kernel_class(kind: type[Layer]) -> type[Kernel[Layer]]:
+    """The kernel of a layer kind.
+
+    Raises:
+        NotImplementedError: there is none.
+    """
+    try:
+        return _KERNELS[kind]
+    except KeyError:
+        raise NotImplementedError(f"`{kind.keyword}` has no kernel in the NumPy backend") from None
+
+
+def elements(shape: Shape) -> int:
+    """The number of elements of an array."""
+    return product(shape)

@@ -1,0 +1,85 @@
+"""Sliding windows as views: which input positions meet which place of a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnspec.layers import AxisWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where one place of a window lies inside the map, along one axis.
+
+    Output positions `outputs` meet input positions `inputs`; the others meet padding.
+    """
+
+    inputs: slice
+    outputs: slice
+
+
+def reach(place: int, n: int, outputs: int, window: AxisWindow) -> Reach | None:
+    """The positions at which a place of the window is inside a map of `n`; none where it never is.
+
+    Output `o` meets input `o * stride + place * dilation - before`.
+    """
+    shift = place * window.dilation - window.before
+    first = max(0, -(shift // window.stride))
+    last = min(outputs - 1, (n - 1 - shift) // window.stride)
+    if first > last:
+        return None
+    start = first * window.stride + shift
+    stop = last * window.stride + shift + 1
+    return Reach(slice(start, stop, window.stride), slice(first, last + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class TiledAxis:
+    """One axis of a convolution that computes `tile` neighbouring outputs at once from one patch.
+
+    Output `a` of a tile and place `i` of the kernel meet place `a * stride + i * dilation` of the patch.
+    """
+
+    n: int
+    outputs: int
+    window: AxisWindow
+    tile: int = 1
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The places of the patch that matter, in input positions."""
+        w = self.window
+        return tuple(
+            sorted({a * w.stride + i * w.dilation for a in range(self.tile) for i in range(w.kernel)})
+        )
+
+    @property
+    def spacing(self) -> int:
+        """The distance between neighbouring offsets; 0 where it varies."""
+        offsets = self.offsets
+        gaps = {b - a for a, b in zip(offsets, offsets[1:], strict=False)}
+        return gaps.pop() if len(gaps) == 1 else int(not gaps)
+
+    @property
+    def tiles(self) -> int:
+        """The number of tiles along the axis."""
+        return self.outputs // self.tile
+
+    @property
+    def step(self) -> int:
+        """The distance between the patches of neighbouring tiles, in input positions."""
+        return self.tile * self.window.stride
+
+    @property
+    def padded(self) -> int:
+        """The length of the padded axis."""
+        return self.n + self.window.before + self.window.after
+
+    def place(self, a: int, i: int) -> int:
+        """The index in the patch of what output `a` of the tile and place `i` of the kernel meet."""
+        return self.offsets.index(a * self.window.stride + i * self.window.dilation)
+
+    def inputs(self, place: int) -> slice:
+        """The padded input positions that one place of the patch takes, tile by tile."""
+        start = self.offsets[place]
+        return slice(start, start + (self.tiles - 1) * self.step + 1, self.step)

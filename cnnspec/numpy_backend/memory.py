@@ -1,0 +1,75 @@
+"""Where every buffer lies: lifetimes first, then offsets in one arena.
+
+Two buffers may share memory when no step of the program finds both of them alive. Placing them so that the
+arena is smallest is NP-hard; taking the largest first and giving each the lowest free offset comes close
+(Pisarchyk & Lee 2020, arXiv:2001.03288, "greedy by size").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+ALIGNMENT: Final = 64
+"""Bytes of a cache line, and of the widest vector register."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A buffer of some bytes that holds something from step `first` to step `last`, both included."""
+
+    size: int
+    first: int
+    last: int
+
+    def meets(self, other: Lifetime) -> bool:
+        """Whether some step finds both alive."""
+        return self.first <= other.last and other.first <= self.last
+
+
+def aligned(size: int) -> int:
+    """The next multiple of the alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def place(buffers: Sequence[Lifetime], reuse: bool = True) -> tuple[tuple[int, ...], int]:
+    """The offset of every buffer and the size of the arena, in bytes.
+
+    With `reuse=False` every buffer has memory of its own.
+    """
+    offsets = [0] * len(buffers)
+    placed: list[int] = []
+    for index in sorted(range(len(buffers)), key=lambda index: -buffers[index].size):
+        busy = [
+            (offsets[other], offsets[other] + aligned(buffers[other].size))
+            for other in placed
+            if not reuse or buffers[other].meets(buffers[index])
+        ]
+        offsets[index] = _lowest_gap(sorted(busy), aligned(buffers[index].size))
+        placed.append(index)
+    end = max((offset + aligned(b.size) for offset, b in zip(offsets, buffers, strict=True)), default=0)
+    return tuple(offsets), end
+
+
+def _lowest_gap(busy: list[tuple[int, int]], size: int) -> int:
+    """The lowest offset from which `size` bytes are free of the sorted busy ranges."""
+    offset = 0
+    for start, end in busy:
+        if start - offset >= size:
+            break
+        offset = max(offset, end)
+    return offset
+
+
+def allocate(size: int) -> NDArray[np.uint8]:
+    """An aligned arena of `size` bytes, its contents undefined."""
+    block = np.empty(size + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + size]

@@ -1,0 +1,368 @@
+"""A compiled network: weights, and the functions that run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from cnnspec.layers import product, show
+from cnnspec.numpy_backend.blas import blas_threads
+from cnnspec.numpy_backend.kernels.base import Array, Moment
+from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.memory import allocate
+from cnnspec.numpy_backend.parameters import Weights, of_node, zeros
+from cnnspec.numpy_backend.plan import Plan, make_plan
+from cnnspec.numpy_backend.program import Program, Tables
+from cnnspec.numpy_backend.workers import Workers
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.recipe.learning import Loss
+
+
+def compile_graph(
+    graph: Graph,
+    facts: Facts,
+    *,
+    batch: int,
+    training: bool = True,
+    loss: Loss | None = None,
+    workers: int | None = None,
+    micro_batch: int | None = None,
+    reuse_memory: bool = True,
+    dtype: DTypeLike = "float32",
+) -> Model:
+    """Compile a checked network; its weights are zeros until they are set. The arguments are `make_plan`'s."""
+    plan = make_plan(
+        graph,
+        facts,
+        batch=batch,
+        training=training,
+        loss=loss,
+        workers=workers,
+        micro_batch=micro_batch,
+        reuse_memory=reuse_memory,
+        dtype=dtype,
+    )
+    return Model(plan)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The mean loss over `count` images, and how many of them got the right class."""
+
+    loss: float
+    correct: int
+    count: int
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What `backward` needs of the forward pass before it; `fresh` while the activations are still there."""
+
+    x: Array
+    step: int
+    fresh: bool
+
+
+class _Bench:
+    """One worker's memory, and its programs by the number of images they take."""
+
+    def __init__(self, plan: Plan, tables: Tables) -> None:
+        self.moment = Moment()
+        self._plan, self._tables = plan, tables
+        self._arena = allocate(plan.arena_bytes)
+        self._programs: dict[int, Program] = {}
+
+    def program(self, n: int) -> Program:
+        """The program for pieces of `n` images, bound when it is first asked for."""
+        if n not in self._programs:
+            self._programs[n] = Program(self._plan, n, self._arena, self._tables, self.moment)
+        return self._programs[n]
+
+
+Piece = Callable[[Program, slice], Tally | None]
+"""What to do with one piece, the images of a slice of the batch."""
+
+
+class Model:
+    """An executable network. Arrays are `N x C x H x W`; weights have the layouts that the layers declare.
+
+    A model is for one caller at a time. Two runs give the same bits on the same machine with the same NumPy,
+    number of workers and sizes of batches.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.step = 0
+        self._seed = 0
+        self._crew = Workers(plan.workers)
+        self._benches: list[_Bench] = []
+        self._kept: _Kept | None = None
+        self._input_shape = plan.facts.shape(plan.graph.sources()[0])
+        self._output_shape = plan.facts.shape(plan.graph.outputs[0])
+        self._build_tables()
+
+    # --- weights ----------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> Weights:
+        """The weights by name, `conv1.weight`; assigning copies into place."""
+        return self._weights
+
+    @property
+    def gradients(self) -> Mapping[str, Array]:
+        """The gradients of the weights under the same names, as the last backward pass left them."""
+        return self._gradients
+
+    def seed(self, seed: int) -> None:
+        """Begin the random numbers of training anew: what dropout drops derives from the seed and the step."""
+        self._seed, self.step = seed, 0
+
+    def _build_tables(self) -> None:
+        """Allocate weights and gradients. Worker 0's sums are the gradients themselves where they can be."""
+        plan = self.plan
+        arrays, gradients = zeros(plan.graph, plan.facts, plan.dtype), {}
+        workers = plan.workers if plan.training else 0
+        sums = [_sums(plan) for _ in range(max(workers, 1))]
+        self._sum_blocks = [block for block, _ in sums]
+        shared = [_arrays(kernel.shared(), plan.dtype) for kernel in plan.kernels]
+        weights = []
+        self._prepare, self._fold = [], []
+        for i, (node, kernel) in enumerate(zip(plan.graph.nodes, plan.kernels, strict=True)):
+            names = tuple(weight.name for weight in kernel.weights)
+            weights.append(of_node(arrays, node.name, names))
+            if (run := kernel.prepare(weights[i], shared[i])) is not None:
+                self._prepare.append(run)
+            if not plan.training:
+                continue
+            mine = {w.name: sums[0][1][i].get(w.name, np.zeros(w.shape, plan.dtype)) for w in kernel.weights}
+            gradients |= {f"{node.name}.{name}": array for name, array in mine.items()}
+            if (run := kernel.fold(sums[0][1][i], mine)) is not None:
+                self._fold.append(run)
+        self._weights, self._gradients = Weights(arrays), MappingProxyType(gradients)
+        self._tables = [Tables(weights, shared, own) for _, own in sums]
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """The output for `N x C x H x W` images, up to as many as the plan's batch.
+
+        With `training`, dropout drops, and `backward` may follow; `x` must not be changed before it.
+
+        Raises:
+            ValueError: `x` has another shape.
+        """
+        x = self._images(x)
+        self._check_count(len(x))
+        if training:
+            self._need_training("forward with training")
+            self.step += 1
+        out = self._run_forward(x, training)
+        if training:
+            alone = len(x) <= self.plan.micro_batch * self._active(len(x))
+            self._kept = _Kept(x, self.step, fresh=alone)
+        return out
+
+    def predict(self, x: Array) -> Array:
+        """The output for any number of images."""
+        return self._run_forward(self._images(x), training=False)
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient of the input, from that of the output of the last `forward` with `training`.
+
+        Fills `gradients`. Where a worker had several pieces, their activations are computed again.
+
+        Raises:
+            ValueError: no such `forward` came before, or `dy` has another shape.
+        """
+        if self._kept is None:
+            raise ValueError("backward needs a forward(x, training=True) before it")
+        kept, gradient = self._kept, np.asarray(dy)
+        expected = (len(kept.x), *self._output_shape)
+        if gradient.shape != expected:
+            raise ValueError(f"dy must be {show(expected)} like the output, not {show(gradient.shape)}")
+        out = np.empty(kept.x.shape, self.plan.dtype)
+
+        def piece(program: Program, images: slice) -> None:
+            if not kept.fresh:
+                program.load(kept.x[images])
+                program.forward()
+            program.backward(gradient[images], out[images])
+
+        self._run(len(kept.x), piece, training=True, step=kept.step, prepare=not kept.fresh)
+        self._sum_up(len(kept.x))
+        kept.fresh = False
+        return out
+
+    def loss_and_gradients(
+        self, x: Array, labels: NDArray[np.integer], indices: NDArray[np.integer] | None = None
+    ) -> BatchResult:
+        """The mean loss of a batch; fills `gradients` with those of this mean.
+
+        With `indices`, the batch is these rows of `x` and `labels`, gathered by the workers. With a final
+        softmax or without, the loss is computed from the logits.
+
+        Raises:
+            ValueError: shapes do not fit, an index is out of range, or a label is no class.
+        """
+        self._need_training("loss_and_gradients")
+        self._need_loss()
+        x, labels = self._images(x), self._labels(labels, x)
+        count = len(x) if indices is None else self._check_indices(indices, x)
+        self._check_count(count)
+        self.step += 1
+
+        def piece(program: Program, images: slice) -> Tally:
+            if indices is None:
+                program.load(x[images])
+                return program.loss_and_gradients(labels[images], count)
+            rows = indices[images]
+            program.load(x, rows)
+            return program.loss_and_gradients(labels[rows], count)
+
+        tally = self._run(count, piece, training=True, step=self.step)
+        self._sum_up(count)
+        return BatchResult(tally.loss / count, tally.correct, count)
+
+    def evaluate(self, x: Array, labels: NDArray[np.integer]) -> BatchResult:
+        """The mean loss over any number of images, without gradients.
+
+        Raises:
+            ValueError: shapes do not fit, or a label is no class.
+        """
+        self._need_loss()
+        x = self._images(x)
+        labels = self._labels(labels, x)
+
+        def piece(program: Program, images: slice) -> Tally:
+            program.load(x[images])
+            return program.loss(labels[images])
+
+        tally = self._run(len(x), piece, training=False, step=self.step)
+        return BatchResult(tally.loss / len(x), tally.correct, len(x))
+
+    def close(self) -> None:
+        """Stop the worker threads; a later call starts them again."""
+        self._crew.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- sharing a batch --------------------------------------------------------------------------------
+
+    def _run_forward(self, x: Array, training: bool) -> Array:
+        out = np.empty((len(x), *self._output_shape), self.plan.dtype)
+
+        def piece(program: Program, images: slice) -> None:
+            program.load(x[images])
+            program.forward(out[images])
+
+        self._run(len(x), piece, training=training, step=self.step)
+        return out
+
+    def _run(self, count: int, piece: Piece, *, training: bool, step: int, prepare: bool = True) -> Tally:
+        """Let every worker do its pieces; the sum of their tallies, worker by worker."""
+        active = self._active(count)
+        while len(self._benches) < active:
+            self._benches.append(_Bench(self.plan, self._tables[len(self._benches) % len(self._tables)]))
+        if self._kept is not None and prepare:
+            self._kept.fresh = False
+        tallies = [Tally()] * active
+
+        def job(worker: int) -> None:
+            bench = self._benches[worker]
+            moment = bench.moment
+            moment.training, moment.seed, moment.step = training, self._seed, step
+            start, stop = count * worker // active, count * (worker + 1) // active
+            for first in range(start, stop, self.plan.micro_batch):
+                images = slice(first, min(first + self.plan.micro_batch, stop))
+                moment.first, moment.image = first == start, first
+                tally = piece(bench.program(images.stop - first), images)
+                if tally is not None:
+                    tallies[worker] = tallies[worker] + tally
+
+        with blas_threads(self.plan.blas_threads):
+            if prepare:
+                for run in self._prepare:
+                    run()
+            self._crew.run(job, active)
+        return sum(tallies, Tally())
+
+    def _sum_up(self, count: int) -> None:
+        """Add the workers' sums, in the order of the workers, and turn them into gradients."""
+        total, *others = self._sum_blocks[: self._active(count)]
+        for other in others:
+            np.add(total, other, out=total)
+        for run in self._fold:
+            run()
+
+    def _active(self, count: int) -> int:
+        return max(1, min(self.plan.workers, count))
+
+    # --- checking ---------------------------------------------------------------------------------------
+
+    def _images(self, x: Array) -> Array:
+        array = np.asarray(x)
+        if array.shape[1:] != self._input_shape or array.ndim != len(self._input_shape) + 1:
+            raise ValueError(f"x must be Nx{show(self._input_shape)}, not {show(array.shape)}")
+        if not len(array):
+            raise ValueError("x has no images")
+        return array
+
+    def _labels(self, labels: NDArray[np.integer], x: Array) -> NDArray[np.integer]:
+        array = np.asarray(labels)
+        if array.shape != (len(x),) or not np.issubdtype(array.dtype, np.integer):
+            kind = f"{show(array.shape)} of {array.dtype}"
+            raise ValueError(f"labels must be {len(x)} whole numbers, one an image, not {kind}")
+        return array
+
+    def _check_indices(self, indices: NDArray[np.integer], x: Array) -> int:
+        if x.dtype != self.plan.dtype:
+            raise ValueError(f"with indices, x must be {self.plan.dtype}, not {x.dtype}")
+        if indices.ndim != 1 or not len(indices):
+            raise ValueError(f"indices must be one row of numbers, not {show(indices.shape)}")
+        if indices.min() < 0 or indices.max() >= len(x):
+            raise ValueError(f"indices must be from 0 to {len(x) - 1}")
+        return len(indices)
+
+    def _check_count(self, count: int) -> None:
+        if count > self.plan.batch:
+            raise ValueError(f"{count} images are more than the batch of {self.plan.batch} compiled for")
+
+    def _need_training(self, what: str) -> None:
+        if not self.plan.training:
+            raise ValueError(f"{what} needs a model compiled with training=True")
+
+    def _need_loss(self) -> None:
+        if self.plan.loss is None:
+            raise ValueError("the model was compiled without a loss")
+
+
+def _arrays(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[np.float32]) -> dict[str, Array]:
+    return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+
+
+def _sums(plan: Plan) -> tuple[Array, list[dict[str, Array]]]:
+    """One block of memory for all sums of a worker, and the arrays in it, node by node."""
+    shapes = [kernel.sums() if plan.training else {} for kernel in plan.kernels]
+    block = np.zeros(sum(product(s) for node in shapes for s in node.values()), plan.dtype)
+    tables, start = [], 0
+    for node in shapes:
+        table = {}
+        for name, shape in node.items():
+            table[name] = block[start : start + product(shape)].reshape(shape)
+            start += product(shape)
+        tables.append(table)
+    return block, tables

@@ -1,0 +1,258 @@
+"""The plan: every choice that is made before anything is computed, and what it costs in memory.
+
+A plan allocates nothing. It can be printed, and refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from cnnspec.layers import product
+from cnnspec.numpy_backend.blas import cores
+from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
+from cnnspec.numpy_backend.kernels.base import Kernel, Layout, kernel_class
+from cnnspec.numpy_backend.kernels.losses import CrossEntropyKernel
+from cnnspec.numpy_backend.layouts import choose_layouts
+from cnnspec.numpy_backend.memory import aligned, place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import DTypeLike
+
+    from cnnspec.layers import Layer
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.recipe.learning import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one node is computed."""
+
+    name: str
+    layer: str
+    algorithm: str
+    layout: str
+    why: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices for one network, and for batches of up to `batch` images.
+
+    Attributes:
+        workers: threads that share a batch.
+        blas_threads: threads that each of them may use within one matrix product.
+        micro_batch: images that a worker takes at a time.
+        arena_bytes: activations, gradients and scratch of one worker.
+        bytes_by_node: all memory that is there because of each node.
+        total_bytes: all memory of the model.
+    """
+
+    graph: Graph
+    facts: Facts
+    batch: int
+    training: bool
+    loss: Loss | None
+    workers: int
+    blas_threads: int
+    micro_batch: int
+    dtype: np.dtype[np.float32]
+    layouts: tuple[Layout, ...]
+    kernels: tuple[Kernel[Layer], ...]
+    buffers: Buffers
+    offsets: tuple[int, ...]
+    arena_bytes: int
+    bytes_by_node: Mapping[str, int]
+    total_bytes: int
+
+    @property
+    def logits(self) -> int:
+        """The node whose values a loss reads: the last one, or that before a final softmax."""
+        output = self.graph.outputs[0]
+        skipped = self.loss is not None and self.kernels[output].normalizes_logits
+        return self.graph.nodes[output].inputs[0] if skipped else output
+
+    @property
+    def reaching_weights(self) -> set[int]:
+        """The nodes that own weights or follow one that does: others need no gradient."""
+        found: set[int] = set()
+        for i, (node, layer) in enumerate(zip(self.graph.nodes, self.facts.layers, strict=True)):
+            if layer.weights or found.intersection(node.inputs):
+                found.add(i)
+        return found
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """One entry a node, in the order in which they run."""
+        return tuple(
+            Step(
+                node.name,
+                str(node.layer),
+                kernel.algorithm + (", in place" if self._in_place(i) else ""),
+                str(layout),
+                kernel.why,
+                self.bytes_by_node[node.name],
+            )
+            for i, (node, kernel, layout) in enumerate(
+                zip(self.graph.nodes, self.kernels, self.layouts, strict=True)
+            )
+        )
+
+    def _in_place(self, i: int) -> bool:
+        values, inputs = self.buffers.values, self.graph.nodes[i].inputs
+        return bool(inputs) and values[i] == values[inputs[0]] and not self.kernels[i].view
+
+    def __str__(self) -> str:
+        return _table(self)
+
+
+def make_plan(
+    graph: Graph,
+    facts: Facts,
+    *,
+    batch: int,
+    training: bool = True,
+    loss: Loss | None = None,
+    workers: int | None = None,
+    micro_batch: int | None = None,
+    reuse_memory: bool = True,
+    dtype: DTypeLike = "float32",
+) -> Plan:
+    """Choose layouts, algorithms, workers and the size of a piece, and place all buffers.
+
+    Raises:
+        ValueError: a number is below 1, or the network is one that this backend cannot run.
+        NotImplementedError: a layer kind has no kernel.
+    """
+    _check(graph, batch=batch, workers=workers, micro_batch=micro_batch)
+    number = np.dtype(dtype)
+    layouts = choose_layouts(graph, facts)
+    kernels = _kernels(graph, facts, layouts)
+    loss_scratch = CrossEntropyKernel(facts.shape(graph.outputs[0])).scratch() if loss else ()
+    buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
+    crew = workers or choose_workers(facts, batch)
+    image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]
+    piece = min(micro_batch or choose_micro_batch(image, math.ceil(batch / crew)), batch)
+    offsets, arena = place([b.lifetime(piece, number.itemsize) for b in buffers.all], reuse_memory)
+    sizes = _bytes_by_node(graph, facts, kernels, buffers, crew, piece, number.itemsize, training)
+    constant = sum(sizes.values()) - _arena_bytes_unshared(buffers, crew, piece, number.itemsize)
+    return Plan(
+        graph=graph,
+        facts=facts,
+        batch=batch,
+        training=training,
+        loss=loss,
+        workers=crew,
+        blas_threads=1 if workers or crew > 1 else cores(),
+        micro_batch=piece,
+        dtype=number,
+        layouts=layouts,
+        kernels=kernels,
+        buffers=buffers,
+        offsets=offsets,
+        arena_bytes=arena,
+        bytes_by_node=sizes,
+        total_bytes=constant + crew * arena,
+    )
+
+
+def _check(graph: Graph, **counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
+    if len(graph.outputs) != 1 or len(graph.sources()) != 1:
+        raise ValueError("a network to compile has one input and one output")
+
+
+def _kernels(graph: Graph, facts: Facts, layouts: tuple[Layout, ...]) -> tuple[Kernel[Layer], ...]:
+    return tuple(
+        kernel_class(type(node.layer))(
+            node.layer, tuple(layouts[v] for v in node.inputs), layout, layer.weights
+        )
+        for node, layout, layer in zip(graph.nodes, layouts, facts.layers, strict=True)
+    )
+
+
+# --- how a batch is shared ------------------------------------------------------------------------------
+
+PIECE_STEP: Final = 16
+"""Pieces are multiples of this many images: a float32 vector register holds 16."""
+LARGEST_PIECE: Final = 128
+WORK_FOR_A_THREAD: Final = 500_000
+"""Multiply-accumulates below which a share is done before another thread would have woken up."""
+
+
+def choose_workers(facts: Facts, batch: int) -> int:
+    """A worker for each core, but none with so little to do that waking it costs more than it brings."""
+    work = batch * max(facts.totals().macs, 1)
+    return max(1, min(cores(), batch, work // WORK_FOR_A_THREAD))
+
+
+def choose_micro_batch(bytes_per_image: int, share: int) -> int:
+    """Images in a piece: as many as keep a worker's arena in its L2 cache, the pieces of a share alike."""
+    fitting = cache_bytes() // max(bytes_per_image, 1) // PIECE_STEP * PIECE_STEP
+    most = min(max(fitting, PIECE_STEP), LARGEST_PIECE)
+    if share <= most:
+        return share
+    even = math.ceil(share / math.ceil(share / most))
+    return math.ceil(even / PIECE_STEP) * PIECE_STEP
+
+
+@cache
+def cache_bytes() -> int:
+    """The L2 cache of a core, where the system tells it; 1 MiB otherwise."""
+    path = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+    try:
+        text = path.read_text().strip()
+        return int(text.removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return 1 << 20
+
+
+# --- what it costs --------------------------------------------------------------------------------------
+
+
+def _bytes_by_node(
+    graph: Graph,
+    facts: Facts,
+    kernels: tuple[Kernel[Layer], ...],
+    buffers: Buffers,
+    workers: int,
+    piece: int,
+    item: int,
+    training: bool,
+) -> dict[str, int]:
+    """Weights, gradients, what is made of them, and the node's buffers as if none shared memory."""
+    sizes = []
+    for layer, kernel in zip(facts.layers, kernels, strict=True):
+        shared = sum(map(product, kernel.shared().values()))
+        sums = sum(map(product, kernel.sums().values()))
+        kept = layer.params + shared + (layer.params + workers * sums if training else 0)
+        sizes.append(kept * item)
+    for buffer in buffers.all:
+        sizes[buffer.node] += workers * aligned(buffer.size(piece, item))
+    return {node.name: size for node, size in zip(graph.nodes, sizes, strict=True)}
+
+
+def _arena_bytes_unshared(buffers: Buffers, workers: int, piece: int, item: int) -> int:
+    return workers * sum(aligned(b.size(piece, item)) for b in buffers.all)
+
+
+def _table(plan: Plan) -> str:
+    rows = [("layer", "is", "computed by", "output lies as", "bytes", "because")]
+    rows += [(s.name, s.layer, s.algorithm, s.layout, f"{s.bytes:,}", s.why) for s in plan.steps]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    head = (
+        f"batches of {plan.batch} in pieces of {plan.micro_batch}, {plan.workers} workers, "
+        f"{plan.blas_threads} BLAS threads each, {plan.total_bytes:,} bytes"
+    )
+    return "\n".join([head, *lines])

@@ -1,0 +1,189 @@
+"""A program: the kernels of a plan bound to one worker's memory, for pieces of `n` images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnspec.layers import product
+from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, nothing
+from cnnspec.numpy_backend.kernels.losses import CrossEntropyKernel, Tally
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnnspec.numpy_backend.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """For every node the public weights, what workers share of them, and one worker's sums of gradients."""
+
+    weights: Sequence[Mapping[str, Array]]
+    shared: Sequence[Mapping[str, Array]]
+    sums: Sequence[Mapping[str, Array]]
+
+
+class Program:
+    """Forward and backward passes over `n` images in the memory of one worker."""
+
+    def __init__(
+        self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, moment: Moment
+    ) -> None:
+        self._plan, self._n, self._arena, self._tables, self._moment = plan, n, arena, tables, moment
+        nodes = range(len(plan.kernels))
+        source, output = plan.graph.sources()[0], plan.graph.outputs[0]
+        self._input = _images_first(self._value(source)[1])
+        self._output = _images_first(self._value(output)[1])
+        self._staging = self._scratch(source)["staging"].reshape(n, *plan.facts.shape(source))
+        self._forward = _only_work([self._bind_forward(i) for i in nodes])
+        if plan.training:
+            self._output_gradient = _images_first(self._gradient(plan.buffers.gradients[output], output)[1])
+            self._input_gradient = _images_first(self._gradient(plan.buffers.gradients[source], source)[1])
+            self._backward = self._bind_backward(nodes, set(nodes))
+        if plan.loss is not None:
+            self._bind_loss(plan.logits)
+
+    def load(self, images: Array, indices: NDArray[np.integer] | None = None) -> None:
+        """Take in `n` images, or the rows `indices` of a data set."""
+        if indices is None:
+            np.copyto(self._input, images)
+            return
+        np.take(images, indices, axis=0, out=self._staging, mode="clip")  # any other mode copies
+        np.copyto(self._input, self._staging)
+
+    def forward(self, out: Array | None = None) -> None:
+        """Run the network, and give its output, images first."""
+        for run in self._forward:
+            run()
+        if out is not None:
+            np.copyto(out, self._output)
+
+    def backward(self, gradient: Array, out: Array) -> None:
+        """From the gradient of the output to that of the input, adding up those of the weights."""
+        np.copyto(self._output_gradient, gradient)
+        for run in self._backward:
+            run()
+        np.copyto(out, self._input_gradient)
+
+    def loss(self, labels: NDArray[np.integer]) -> Tally:
+        """Run the network up to its logits, and tally the loss."""
+        for run in self._to_logits:
+            run()
+        return self._judge(labels)
+
+    def loss_and_gradients(self, labels: NDArray[np.integer], batch: int) -> Tally:
+        """As `loss`, and add up the weights' gradients of the mean loss over `batch` images."""
+        for run in self._to_logits:
+            run()
+        tally = self._differentiate(labels, batch)
+        for run in self._from_logits:
+            run()
+        return tally
+
+    # --- binding ----------------------------------------------------------------------------------------
+
+    def _bind_loss(self, logits: int) -> None:
+        plan = self._plan
+        kernel = CrossEntropyKernel(plan.facts.shape(logits))
+        scratch = {name: self._buffer(b) for name, b in plan.buffers.loss.items()}
+        z = self._value(logits)[1]
+        self._judge = kernel.bind(z, None, scratch).tally
+        self._to_logits = _only_work([self._bind_forward(i) for i in range(logits + 1)])
+        if plan.training:
+            dz = self._gradient(plan.buffers.gradients[logits], logits)[1]
+            self._differentiate = kernel.bind(z, dz, scratch).differentiate
+            self._from_logits = self._bind_backward(range(logits + 1), plan.reaching_weights)
+
+    def _bind_forward(self, i: int) -> Run:
+        return self._plan.kernels[i].forward(self._site(i, set()))
+
+    def _bind_backward(self, nodes: range, wanted: set[int]) -> list[Run]:
+        """The backward passes that lead to the gradients of `wanted` values, last node first."""
+        gradients = self._plan.buffers.gradients
+        runs: list[Run] = []
+        for i in (i for i in reversed(nodes) if i in wanted and i in gradients):
+            runs.append(self._plan.kernels[i].backward(self._site(i, wanted)))
+            runs += self._additions(i, wanted)
+        return _only_work(runs)
+
+    def _additions(self, i: int, wanted: set[int]) -> list[Run]:
+        """Add this node's part of a gradient that another node has begun."""
+        runs = []
+        for slot, v in enumerate(self._plan.graph.nodes[i].inputs):
+            if (i, slot) in self._plan.buffers.apart and v in wanted:
+                part = self._gradient(self._plan.buffers.apart[i, slot], v)[0]
+                total = self._gradient(self._plan.buffers.gradients[v], v)[0]
+                runs.append(_adding(total, part))
+        return runs
+
+    def _site(self, i: int, wanted: set[int]) -> Site:
+        plan, tables = self._plan, self._tables
+        values = [self._value(v) for v in plan.graph.nodes[i].inputs]
+        y = self._value(i)[1]
+        dx = [self._input_gradients(i, slot, wanted) for slot in range(len(values))]
+        dy = self._gradient(plan.buffers.gradients[i], i)[1] if i in plan.buffers.gradients else y
+        return Site(
+            n=self._n,
+            number=i,
+            moment=self._moment,
+            x=tuple(inside for _, inside in values),
+            whole_x=tuple(whole for whole, _ in values),
+            y=y,
+            dx=tuple(pair[1] if pair else None for pair in dx),
+            whole_dx=tuple(pair[0] if pair else None for pair in dx),
+            dy=dy,
+            weights=tables.weights[i],
+            shared=tables.shared[i],
+            sums=tables.sums[i],
+            scratch=self._scratch(i),
+        )
+
+    def _input_gradients(self, i: int, slot: int, wanted: set[int]) -> tuple[Array, Array] | None:
+        v = self._plan.graph.nodes[i].inputs[slot]
+        if v not in wanted:
+            return None
+        buffers = self._plan.buffers
+        return self._gradient(buffers.apart.get((i, slot), buffers.gradients[v]), v)
+
+    # --- arrays -----------------------------------------------------------------------------------------
+
+    def _value(self, i: int) -> tuple[Array, Array]:
+        return self._laid_out(self._plan.buffers.values[i], self._plan.layouts[i])
+
+    def _gradient(self, buffer: int, i: int) -> tuple[Array, Array]:
+        return self._laid_out(buffer, self._plan.layouts[i])
+
+    def _laid_out(self, buffer: int, layout: Layout) -> tuple[Array, Array]:
+        """A value with its margin and without."""
+        whole = self._buffer(buffer).reshape(*layout.stored, self._n)
+        return whole, layout.inside(whole)
+
+    def _scratch(self, i: int) -> dict[str, Array]:
+        return {name: self._buffer(b) for name, b in self._plan.buffers.scratch[i].items()}
+
+    def _buffer(self, index: int) -> Array:
+        """The array of a buffer in the arena."""
+        buffer, plan = self._plan.buffers.all[index], self._plan
+        shape = (*buffer.shape, self._n) if buffer.per_image else buffer.shape
+        start = plan.offsets[index]
+        return self._arena[start : start + product(shape) * plan.dtype.itemsize].view(plan.dtype).reshape(shape)
+
+
+def _only_work(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if run is not nothing]
+
+
+def _adding(total: Array, part: Array) -> Run:
+    def run() -> None:
+        np.add(total, part, out=total)
+
+    return run
+
+
+def _images_first(array: Array) -> Array:
+    """`C x H x W x N` seen as `N x C x H x W`."""
+    return np.moveaxis(array, -1, 0)

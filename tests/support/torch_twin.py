@@ -1,0 +1,102 @@
+"""The same network in PyTorch: an outside truth for outputs, losses and gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cnnspec.layers import Layer, Shape
+from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
+from cnnspec.layers.convolution import Conv
+from cnnspec.layers.dense import Dense
+from cnnspec.layers.pooling import AvgPool, MaxPool
+from cnnspec.layers.shapes import Flatten, Input
+from cnnspec.network.graph import Facts, Graph
+
+CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+class Twin(nn.Module):
+    """Computes a sequential graph with weights under our names, a dot written as `__`."""
+
+    def __init__(self, graph: Graph, facts: Facts, weights: dict[str, np.ndarray]) -> None:
+        super().__init__()
+        self.graph, self.facts = graph, facts
+        for name, array in weights.items():
+            self.register_parameter(name.replace(".", "__"), nn.Parameter(torch.tensor(array)))
+
+    def forward(self, x: torch.Tensor, logits: bool = False) -> torch.Tensor:
+        values = [x]
+        nodes = list(zip(self.graph.nodes, self.facts.layers, strict=True))[1:]
+        if logits and isinstance(nodes[-1][0].layer, Softmax):
+            nodes.pop()
+        for node, facts in nodes:
+            names = [weight.name for weight in facts.weights]
+            weights = {name: getattr(self, f"{node.name}__{name}") for name in names}
+            values.append(apply(node.layer, facts.input_shapes[0], values[node.inputs[0]], weights))
+        return values[-1]
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        return {n.replace("__", "."): p.grad.numpy() for n, p in self.named_parameters() if p.grad is not None}
+
+
+def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    match layer:
+        case Input():
+            return x
+        case Flatten():
+            return x.flatten(1)
+        case Relu():
+            return F.relu(x)
+        case Sigmoid():
+            return torch.sigmoid(x)
+        case Tanh():
+            return torch.tanh(x)
+        case Softmax():
+            return F.softmax(x, dim=1)
+        case Dense():
+            return F.linear(x.flatten(1), weights["weight"], weights.get("bias"))
+        case Conv():
+            return convolve(layer, shape, x, weights)
+        case MaxPool() | AvgPool():
+            return pool(layer, shape, x)
+    raise NotImplementedError(layer.keyword)
+
+
+def convolve(layer: Conv, shape: Shape, x: torch.Tensor, weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    windows = layer.window(shape)
+    return CONVS[len(windows)](
+        pad(x, windows, 0.0),
+        weights["weight"],
+        weights.get("bias"),
+        stride=tuple(w.stride for w in windows),
+        dilation=tuple(w.dilation for w in windows),
+        groups=layer.groups,
+    )
+
+
+def pool(layer: MaxPool | AvgPool, shape: Shape, x: torch.Tensor) -> torch.Tensor:
+    windows = layer.window(shape)
+    kernel, stride = tuple(w.kernel for w in windows), tuple(w.stride for w in windows)
+    symmetric = all(w.before == w.after <= w.kernel // 2 for w in windows)
+    padding = tuple(w.before for w in windows)
+    if isinstance(layer, MaxPool):
+        dilation = tuple(w.dilation for w in windows)
+        if not symmetric:
+            x, padding = pad(x, windows, -torch.inf), (0,) * len(windows)
+        return MAX_POOLS[len(windows)](x, kernel, stride, padding, dilation, layer.ceil)
+    if symmetric:
+        return AVG_POOLS[len(windows)](x, kernel, stride, padding, layer.ceil, layer.count_padding)
+    total = AVG_POOLS[len(windows)](pad(x, windows, 0.0), kernel, stride, 0, layer.ceil, True)
+    if layer.count_padding:
+        return total
+    inside = AVG_POOLS[len(windows)](pad(torch.ones_like(x), windows, 0.0), kernel, stride, 0, layer.ceil, True)
+    return total / inside
+
+
+def pad(x: torch.Tensor, windows: tuple, value: float) -> torch.Tensor:
+    return F.pad(x, [p for w in reversed(windows) for p in (w.before, w.after)], value=value)
