@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from cnnspec.training.errors import TrainingError
 
-KIB: Final = 1024
+KILO: Final = 1000
 
 
 class Sized(Protocol):
@@ -77,10 +77,10 @@ def _fitting_batch(plan_for: Callable[[int], Sized], batch: int, room: int) -> i
 
 
 def show_bytes(count: int) -> str:
-    """A number of bytes for people: `812 KiB`, `1.4 GiB`."""
+    """A number of bytes for people: `812.0 kB`, `1.4 GB`."""
     amount = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < KIB:
-            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= KIB
-    return f"{amount:,.1f} TiB"
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < KILO:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= KILO
+    return f"{amount:,.1f} TB"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cnnspec.recipe.learning import Sgd
 
 if TYPE_CHECKING:
+    from cnnspec.network.graph import Facts
     from cnnspec.recipe.learning import Optimizer
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -55,6 +56,11 @@ class SgdUpdate(Update):
                 np.add(velocity, gradient, out=velocity)
             np.multiply(velocity, self._lr, out=scratch)
             np.subtract(weight, scratch, out=weight)
+
+
+def state_bytes(optimizer: Optimizer, facts: Facts) -> int:
+    """An upper bound of the memory that an update keeps: a velocity for each parameter, and scratch."""
+    return 2 * facts.totals().weight_bytes
 
 
 @singledispatch

@@ -1,0 +1,161 @@
+"""How a training run is shown: a live bar on a terminal, plain lines in a pipe, or nothing.
+
+Everything goes to the standard output: the rows of finished epochs are the result, and the bar stands below.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from cnnspec.cli._output import size, wants_color
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from cnnspec.training import Epoch, Step
+
+HEADING: Final = "epoch  train loss  train acc  test loss  test acc  images/s"
+REFRESH_SECONDS: Final = 0.1
+
+
+def epoch_row(epoch: Epoch) -> str:
+    """The figures of an epoch under `HEADING`."""
+    return (
+        f"{epoch.number:5d}  {epoch.train_loss:10.4f}  {epoch.train_accuracy:9.4f}"
+        f"  {epoch.test_loss:9.4f}  {epoch.test_accuracy:8.4f}  {epoch.images_per_second:8,.0f}"
+    )
+
+
+class Display:
+    """Shows nothing at all; what the others share."""
+
+    def say(self, words: str) -> None:
+        """Show a line."""
+
+    def downloading(self, name: str, done: int, total: int | None) -> None:
+        """Show how far a download is."""
+
+    def step(self, step: Step) -> None:
+        """Show how far an epoch is."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Show the figures of a finished epoch."""
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Around reading the data, and downloads."""
+        yield
+
+    @contextmanager
+    def training(self, epochs: int) -> Iterator[None]:
+        """Around the epochs."""
+        yield
+
+
+class Lines(Display):
+    """Plain lines, each one written at once."""
+
+    def __init__(self) -> None:
+        self._announced: set[str] = set()
+
+    def say(self, words: str) -> None:
+        """Print a line."""
+        print(words, flush=True)
+
+    def downloading(self, name: str, done: int, total: int | None) -> None:
+        """Print one line for each file."""
+        if name not in self._announced:
+            self._announced.add(name)
+            self.say(f"downloading {name}" + (f", {size(total)}" if total else ""))
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Print a row."""
+        self.say(epoch_row(epoch))
+
+    @contextmanager
+    def training(self, epochs: int) -> Iterator[None]:
+        """Print the heading of the rows."""
+        self.say(HEADING)
+        yield
+
+
+class Live(Lines):
+    """Rows of epochs above a bar that shows the present one."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        super().__init__()
+        self._console: Console = Console(highlight=False, no_color=not wants_color(sys.stdout))
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._epochs = 0
+        self._shown = 0.0
+
+    def say(self, words: str) -> None:
+        """Print a line above the bar, exactly as it is."""
+        self._console.print(words, markup=False, emoji=False, soft_wrap=True)
+
+    def downloading(self, name: str, done: int, total: int | None) -> None:
+        """Show a bar for each file."""
+        if self._bar is None:
+            return
+        if self._task is None or name not in self._announced:
+            self._announced.add(name)
+            self._task = self._bar.add_task(name, total=total, note="")
+        self._bar.update(self._task, completed=done, note=size(done))
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Keep a bar on the screen for each file that is downloaded."""
+        with self._new_bar() as self._bar:
+            yield
+        self._bar = self._task = None
+
+    @contextmanager
+    def training(self, epochs: int) -> Iterator[None]:
+        """Keep the bar on the screen while the epochs run."""
+        self.say(HEADING)
+        self._epochs = epochs
+        with self._new_bar() as self._bar:
+            self._task = self._bar.add_task(f"epoch 1/{epochs}", total=None, note="")
+            yield
+
+    def step(self, step: Step) -> None:
+        """Move the bar, at most ten times a second."""
+        now = time.monotonic()
+        if self._bar is None or self._task is None or now - self._shown < REFRESH_SECONDS:
+            return
+        self._shown = now
+        self._bar.update(
+            self._task,
+            description=f"epoch {step.epoch}/{self._epochs}",
+            completed=(step.epoch - 1) * step.batches + step.batch,
+            total=self._epochs * step.batches,
+            note=f"batch {step.batch}/{step.batches}  loss {step.loss:.4f}",
+        )
+
+    def _new_bar(self) -> Progress:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        return Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+            refresh_per_second=8,
+        )
+
+
+def choose_display(quiet: bool) -> Display:
+    """The display for this run: none when quiet, live on a terminal, lines elsewhere."""
+    if quiet:
+        return Display()
+    return Live() if sys.stdout.isatty() else Lines()

@@ -1,0 +1,71 @@
+"""Writing files so that a reader never finds half of one, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from cnnspec.training.errors import TrainingError
+
+NO_DIRECTORY_FSYNC: Final = os.name == "nt"
+
+
+class WriteError(TrainingError):
+    """A file or folder cannot be written."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"cannot write {path}: {(error.strerror or str(error)).lower()}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in the same folder, then rename it: all of it, or nothing.
+
+    Raises:
+        WriteError: it cannot be written; what was there before still is, and no temporary file stays.
+    """
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise WriteError(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file and wait until it is on the disk: all of it, or nothing.
+
+    Raises:
+        WriteError: it cannot be written; the file is as long as before.
+    """
+    length = None
+    try:
+        with path.open("ab", buffering=0) as file:
+            length = file.tell()
+            if file.write(content) < len(content):
+                raise OSError(None, "the disk is full")
+            os.fsync(file.fileno())
+    except OSError as error:
+        if length is not None:
+            with contextlib.suppress(OSError):
+                os.truncate(path, length)
+        raise WriteError(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if NO_DIRECTORY_FSYNC:
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,94 @@
+"""A model that learns: the compiled network together with the update of its weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnspec.numpy_backend.model import BatchResult, Model, compile_graph
+from cnnspec.training.initializers import initial_weights
+from cnnspec.training.optimizers import Arrays, make_update
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.numpy_backend.plan import Plan
+    from cnnspec.recipe import Optimizer, Recipe
+
+
+class TrainableModel:
+    """A compiled network with an optimizer. Arrays are `N x C x H x W`, float32; labels are class numbers."""
+
+    def __init__(self, model: Model, optimizer: Optimizer) -> None:
+        self.model = model
+        self._update = make_update(optimizer, model.weights, model.gradients)
+
+    @property
+    def weights(self) -> MutableMapping[str, NDArray[np.float32]]:
+        """The weights by name, `conv1.weight`; assignment copies."""
+        return self.model.weights
+
+    @property
+    def gradients(self) -> Arrays:
+        """The gradients of the last batch, by the names of the weights."""
+        return self.model.gradients
+
+    @property
+    def plan(self) -> Plan:
+        """The choices that the network was compiled with."""
+        return self.model.plan
+
+    def train_step(self, x: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
+        """Forward, backward and one update; the mean loss of the batch before the update."""
+        return self._learn(self.model.loss_and_gradients(x, labels)).loss
+
+    def train_batch(
+        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> BatchResult:
+        """As `train_step` on the samples of these indices, and giving the correct answers too."""
+        return self._learn(self.model.loss_and_gradients(x, labels, indices))
+
+    def _learn(self, result: BatchResult) -> BatchResult:
+        """Update, but not by gradients that are no numbers."""
+        if math.isfinite(result.loss):
+            self._update.step()
+        return result
+
+    def evaluate(self, x: NDArray[np.float32], labels: NDArray[np.int64]) -> BatchResult:
+        """Loss and correct answers over any number of samples; changes nothing."""
+        return self.model.evaluate(x, labels)
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self.model.close()
+
+
+def build_model(
+    graph: Graph,
+    facts: Facts,
+    recipe: Recipe,
+    *,
+    batch: int | None = None,
+    weights: Mapping[str, ArrayLike] | None = None,
+) -> TrainableModel:
+    """Compile a network for training by a recipe, with the initial weights of the recipe's seed.
+
+    Args:
+        graph: a checked network.
+        facts: its facts.
+        recipe: how it learns.
+        batch: the largest batch, where it is not the recipe's.
+        weights: values to begin with instead.
+    """
+    model = compile_graph(graph, facts, batch=batch or recipe.batch, training=True, loss=recipe.loss)
+    model.seed(recipe.seed)
+    for name, values in (
+        initial_weights(graph, facts, recipe.init, recipe.seed) if weights is None else weights.items()
+    ):
+        model.weights[name] = values
+    return TrainableModel(model, recipe.optimizer)

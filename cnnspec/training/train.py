@@ -1,0 +1,89 @@
+"""A whole training run in one call: compile, initialise, train."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnspec.training.loop import Epoch, OnStep, epochs, ignore_step
+from cnnspec.training.model import TrainableModel, build_model
+
+if TYPE_CHECKING:
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.recipe import Recipe
+    from cnnspec.training.datasets import DataSet
+
+OnEpoch = Callable[[Epoch, TrainableModel], None]
+
+
+def ignore_epoch(epoch: Epoch, model: TrainableModel) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained model and the figures of its epochs; `seconds` is the time of all, tests included."""
+
+    model: TrainableModel
+    history: tuple[Epoch, ...]
+    seconds: float
+
+
+def train(
+    graph: Graph,
+    facts: Facts,
+    recipe: Recipe,
+    data: DataSet,
+    *,
+    on_epoch: OnEpoch = ignore_epoch,
+    on_step: OnStep = ignore_step,
+) -> TrainingResult:
+    """Train a checked network on a data set as a recipe says.
+
+    Args:
+        graph: a checked network.
+        facts: its facts.
+        recipe: how it learns.
+        data: what it learns from; `load_data(recipe.data)` gives it.
+        on_epoch: called with the figures of each epoch and the model, whose weights it may copy.
+        on_step: called after each batch.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    start = time.perf_counter()
+    model = build_model(graph, facts, recipe, batch=usable_batch(recipe, data))
+    history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
+    return TrainingResult(model, history, time.perf_counter() - start)
+
+
+def run_epochs(
+    model: TrainableModel,
+    recipe: Recipe,
+    data: DataSet,
+    *,
+    on_epoch: OnEpoch = ignore_epoch,
+    on_step: OnStep = ignore_step,
+) -> tuple[Epoch, ...]:
+    """Train a model that is there already; the figures of the epochs.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    history = []
+    with np.errstate(all="ignore"):  # a loss that is no number is reported as such
+        for epoch in epochs(
+            model, data, batch=recipe.batch, count=recipe.epochs, seed=recipe.seed, on_step=on_step
+        ):
+            history.append(epoch)
+            on_epoch(epoch, model)
+    return tuple(history)
+
+
+def usable_batch(recipe: Recipe, data: DataSet) -> int:
+    """The largest batch that will come: no more than there are samples to train on."""
+    return min(recipe.batch, len(data.train_y))
