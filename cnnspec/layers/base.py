@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from cnnspec.layers.options import Declaration, name_keyword
+from cnnspec.layers.declaration import Declaration
 
 Shape = tuple[int, ...]
 """The shape of one sample, channel first: `(1, 28, 28)`, `(1, 16000)`, `(400,)`. Python integers."""
@@ -111,7 +111,7 @@ class Layer(Declaration, ABC):
         """Register the kind under its keyword; a class whose name begins with `_` is a shared base."""
         super().__init_subclass__()
         if not cls.__name__.startswith("_"):
-            _KINDS[name_keyword(cls)] = cls
+            _KINDS[cls.keyword] = cls
 
     @abstractmethod
     def infer(self, *inputs: Shape) -> Shape:

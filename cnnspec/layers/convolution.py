@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, Weight, product
-from cnnspec.layers.options import Count, Extent, Flag, Padding, option
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import Extent, Padding, count, extent, flag, padding_size
 from cnnspec.layers.windows import derivation, slide, sliding
 
 
@@ -20,13 +21,15 @@ class Conv(Layer):
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "conv 6 5x5 padding=2"
 
-    channels: Count = option("number of kernels, each giving one output channel", positional=True)
-    kernel: Extent = option("size of the kernel: `5`, `5x5` or `(5, 3)`", positional=True)
-    stride: Extent = option("step of the kernel along each axis", 1)
-    padding: Padding = option("zeros around the map: a number, one an axis, both ends, or `same`", 0)
-    dilation: Extent = option("distance between the kernel's elements", 1)
-    groups: Count = option("groups of channels that are convolved apart", 1)
-    bias: Flag = option("whether a bias is added to each output channel", True)
+    channels: int = option(count, "number of kernels, each giving one output channel", positional=True)
+    kernel: Extent = option(extent, "size of the kernel: `5`, `5x5` or `(5, 3)`", positional=True)
+    stride: Extent = option(extent, "step of the kernel along each axis", default=1)
+    padding: Padding = option(
+        padding_size, "zeros around the map: a number, one an axis, both ends, or `same`", default=0
+    )
+    dilation: Extent = option(extent, "distance between the kernel's elements", default=1)
+    groups: int = option(count, "groups of channels that are convolved apart", default=1)
+    bias: bool = option(flag, "whether a bias is added to each output channel", default=True)
 
     def infer(self, *inputs: Shape) -> Shape:
         """`(C, H, W)` to `(channels, Ho, Wo)`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import Family, Layer, Shape, Weight, Window, product
-from cnnspec.layers.options import Count, Flag, option
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import count, flag
 
 
 class Dense(Layer):
@@ -18,8 +19,8 @@ class Dense(Layer):
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "dense 120"
 
-    units: Count = option("number of units, the length of the output", positional=True)
-    bias: Flag = option("whether a bias is added to each unit", True)
+    units: int = option(count, "number of units, the length of the output", positional=True)
+    bias: bool = option(flag, "whether a bias is added to each unit", default=True)
 
     def infer(self, *inputs: Shape) -> Shape:
         """Any shape to `(units,)`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, show
-from cnnspec.layers.options import Extent, Flag, OptionalExtent, Padding, option
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import Extent, Padding, extent, flag, optional_extent, padding_size
 from cnnspec.layers.windows import derivation, slide, sliding
 
 
@@ -14,10 +15,12 @@ class _Pool(Layer):
 
     family: ClassVar[Family] = "pooling"
 
-    kernel: Extent = option("size of the window: `2`, `2x2` or `(2, 1)`", positional=True)
-    stride: OptionalExtent = option("step of the window; its own size unless given", None)
-    padding: Padding = option("padding around the map: a number, one an axis, both ends, or `same`", 0)
-    ceil: Flag = option("whether a last window may reach over the edge, as PyTorch's `ceil_mode`", False)
+    kernel: Extent = option(extent, "size of the window: `2`, `2x2` or `(2, 1)`", positional=True)
+    stride: Extent | None = option(
+        optional_extent, "step of the window; its own size unless given", default=None
+    )
+    padding: Padding = option(padding_size, "padding around the map, written as for `conv`", default=0)
+    ceil: bool = option(flag, "whether a last window may reach over the edge", default=False)
 
     def infer(self, *inputs: Shape) -> Shape:
         """`(C, H, W)` to `(C, Ho, Wo)`."""
@@ -54,7 +57,7 @@ class MaxPool(_Pool):
     keyword: ClassVar[str] = "maxpool"
     example: ClassVar[str] = "maxpool 2x2"
 
-    dilation: Extent = option("distance between the window's elements", 1)
+    dilation: Extent = option(extent, "distance between the window's elements", default=1)
 
     def _windows(self, shape: Shape, dilation: int | tuple[int, ...] = 1) -> tuple[AxisWindow, ...]:
         return super()._windows(shape, self.dilation)
@@ -67,7 +70,7 @@ class AvgPool(_Pool):
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "avgpool 2x2"
 
-    count_padding: Flag = option("whether padding counts in the divisor", True)
+    count_padding: bool = option(flag, "whether padding counts in the divisor", default=True)
 
 
 def _only_padding(window: AxisWindow) -> LayerError:

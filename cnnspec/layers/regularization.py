@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import Family, Layer, Shape
-from cnnspec.layers.options import Probability, option
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import fraction
 
 
 class Dropout(Layer):
@@ -19,7 +20,9 @@ class Dropout(Layer):
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "dropout 0.5"
 
-    drop_probability: Probability = option("probability that an element is dropped", 0.5, positional=True)
+    drop_probability: float = option(
+        fraction, "probability that an element is dropped", default=0.5, positional=True
+    )
 
     def infer(self, *inputs: Shape) -> Shape:
         """The shape of the input."""

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import BeforeValidator
+from typing import ClassVar
 
 from cnnspec.layers.base import Family, Layer, Shape, Window, product
-from cnnspec.layers.options import OptionError, describe, option, whole_number
-
-
-def shape_value(value: object) -> Shape:
-    """Accept a shape, or a number for a vector."""
-    if isinstance(value, tuple):
-        if not value:
-            raise OptionError("must not be empty")
-        return tuple(whole_number(size, least=1) for size in value)
-    if isinstance(value, str):
-        raise OptionError(
-            f"must be a shape such as `1x28x28` or a length such as `400`, not {describe(value)}"
-        )
-    return (whole_number(value, least=1),)
-
-
-ShapeOption = Annotated[tuple[int, ...], BeforeValidator(shape_value)]
-"""A shape: `1x28x28`, or a number for a vector."""
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import sample_shape
 
 
 class Input(Layer):
@@ -35,7 +17,7 @@ class Input(Layer):
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "input 1x28x28"
 
-    shape: ShapeOption = option("shape of one sample: `1x28x28`, `1x16000`, `400`", positional=True)
+    shape: Shape = option(sample_shape, "shape of one sample: `1x28x28`, `1x16000`, `400`", positional=True)
 
     def infer(self, *inputs: Shape) -> Shape:
         """The declared shape."""

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import ValidationError
-
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
-from cnnspec.layers.options import Declaration, OptionError, Value
+from cnnspec.layers.declaration import Declaration, OptionError
 from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
 
 if TYPE_CHECKING:
@@ -33,20 +31,18 @@ class Bound(Generic[D]):
 def bind(kind: type[D], call: LayerCall, scope: Scope) -> Bound[D]:
     """Give the options of a kind the values of a call's arguments. All faults are found in one go."""
     faults: list[Diagnostic] = []
-    values: dict[str, Value] = {}
+    values: dict[str, object] = {}
     places: dict[str, Span] = {}
     for name, expression in _assign(kind, call, faults):
         places[name] = expression.span
         try:
-            values[name] = evaluate(expression, scope)
+            values[name] = kind.options()[name].accept(evaluate(expression, scope))
         except EvaluationError as error:
             faults.append(error.diagnostic)
+        except OptionError as error:
+            faults.append(_wrong_value(kind, name, error, expression.span))
     faults += _missing(kind, call.keyword, places)
-    declaration = None
-    if not faults or len(values) == len(places):
-        declaration, wrong = _validate(kind, values, places, call.keyword)
-        faults += wrong
-    return Bound(None if faults else declaration, places, tuple(faults))
+    return Bound(None if faults else kind(**values), places, tuple(faults))
 
 
 def _assign(
@@ -76,36 +72,18 @@ def _missing(kind: type[Declaration], keyword: Identifier, given: Mapping[str, S
     return [
         Diagnostic(
             "missing-argument",
-            f"`{keyword.text}` needs `{name}`: {field.description}",
+            f"`{keyword.text}` needs `{name}`: {option.help}",
             keyword.span,
             help=(f"write `{kind.usage()}`", f"for example `{kind.example}`"),
         )
-        for name, field in kind.options().items()
-        if field.is_required() and name not in given
+        for name, option in kind.options().items()
+        if option.required and name not in given
     ][:1]
 
 
-def _validate(
-    kind: type[D], values: Mapping[str, Value], places: Mapping[str, Span], keyword: Identifier
-) -> tuple[D | None, list[Diagnostic]]:
-    try:
-        return kind.model_validate(dict(values)), []
-    except ValidationError as error:
-        wrong = [detail for detail in error.errors(include_url=False) if detail["type"] != "missing"]
-    faults = []
-    for detail in wrong:
-        name = str(detail["loc"][0]) if detail["loc"] else ""
-        cause = detail.get("ctx", {}).get("error")
-        message, help = detail["msg"].lower(), None
-        if isinstance(cause, OptionError):
-            message, help = cause.message, cause.help
-        field = kind.options().get(name)
-        if help is None and field is not None:
-            help = f"`{name}` is the {field.description}"
-        subject = f"`{name}` " if name else ""
-        span = places.get(name, keyword.span)
-        faults.append(Diagnostic("wrong-value", f"{subject}{message}", span, help=(help,) if help else ()))
-    return None, faults
+def _wrong_value(kind: type[Declaration], name: str, error: OptionError, span: Span) -> Diagnostic:
+    help = error.help or f"`{name}` is the {kind.options()[name].help}"
+    return Diagnostic("wrong-value", f"`{name}` {error.message}", span, help=(help,))
 
 
 def _too_many(kind: type[Declaration], call: LayerCall) -> Diagnostic:

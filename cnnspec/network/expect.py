@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.syntax import Binary, Expression, Name
-from cnnspec.layers.options import Value, written
+from cnnspec.layers.declaration import written
+from cnnspec.layers.options import Value
 from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
 
 if TYPE_CHECKING:

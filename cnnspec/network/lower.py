@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
 from cnnspec.language.syntax import Broken, Chain, Expect, Expression, Identifier, LayerCall, Network
 from cnnspec.layers import Layer, kinds
-from cnnspec.layers.options import OptionError
-from cnnspec.layers.shapes import Input, shape_value
+from cnnspec.layers.declaration import OptionError
+from cnnspec.layers.options import sample_shape
+from cnnspec.layers.shapes import Input
 from cnnspec.network.bind import bind
 from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
 from cnnspec.network.graph import Claim, Expectation, Graph, Node, Origin
@@ -130,7 +131,7 @@ class _Lowering:
 
     def _name(self, keyword: str) -> str:
         """`conv1`, `conv2`, ...: the keyword counted, passing over the names that are given in the file."""
-        if keyword == Input(shape=(1,)).keyword:
+        if keyword == Input.keyword:
             return self._unique(keyword)
         while True:
             self.counts[keyword] = self.counts.get(keyword, 0) + 1
@@ -155,7 +156,7 @@ class _Lowering:
 
     def _claim(self, expression: Expression) -> None:
         try:
-            shape = shape_value(evaluate(expression, self.scope))
+            shape = sample_shape(evaluate(expression, self.scope))
         except EvaluationError as error:
             self.faults.append(error.diagnostic)
         except OptionError as error:

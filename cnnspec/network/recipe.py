@@ -59,7 +59,8 @@ def _apply(recipe: Recipe, setting: LayerCall, faults: list[Diagnostic]) -> Reci
         faults += scalar.faults
         if scalar.declaration is None:
             return recipe
-        (number,) = dict(scalar.declaration).values()
+        (number,) = scalar.declaration.values().values()
+        assert isinstance(number, int)
         return recipe.changed(name, number)
     if name not in ROLES:
         help = did_you_mean(name, SETTINGS) or ("the settings are " + ", ".join(f"`{s}`" for s in SETTINGS),)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import Shape
-from cnnspec.layers.options import Extent, Flag, OptionalExtent, option
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import Extent, flag, optional_extent
 from cnnspec.recipe.kinds import RecipeKind, Role
 
 
@@ -16,8 +17,12 @@ class _ImageData(RecipeKind):
     native_shape: ClassVar[Shape]
     classes: ClassVar[int]
 
-    resize: OptionalExtent = option("height and width to resize every image to, bilinearly", None)
-    normalize: Flag = option("subtract the training pixels' mean, divide by their standard deviation", False)
+    resize: Extent | None = option(
+        optional_extent, "height and width to resize every image to, bilinearly", default=None
+    )
+    normalize: bool = option(
+        flag, "subtract the training pixels' mean, divide by their standard deviation", default=False
+    )
 
     def sample_shape(self) -> Shape:
         """Shape of one sample as the network receives it."""

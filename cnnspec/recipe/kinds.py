@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from cnnspec.layers.options import Declaration, name_keyword
+from cnnspec.layers.declaration import Declaration
 
 Role = Literal["data", "loss", "optimizer", "init"]
 """The statement of a `train` block that a declaration answers to."""
@@ -23,7 +23,7 @@ class RecipeKind(Declaration):
         """Register the kind under its role; a class whose name begins with `_` is a shared base."""
         super().__init_subclass__()
         if not cls.__name__.startswith("_"):
-            _KINDS.setdefault(cls.role, {})[name_keyword(cls)] = cls
+            _KINDS.setdefault(cls.role, {})[cls.keyword] = cls
 
 
 def kinds(role: str) -> dict[str, type[RecipeKind]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cnnspec.layers.options import Fraction, Positive, option
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import fraction, positive
 from cnnspec.recipe.kinds import RecipeKind, Role
 
 
@@ -27,8 +28,8 @@ class Sgd(_Optimizer):
 
     example: ClassVar[str] = "optimizer sgd lr=0.1 momentum=0.9"
 
-    lr: Positive = option("learning rate", 0.01)
-    momentum: Fraction = option("weight of the earlier steps", 0.0)
+    lr: float = option(positive, "learning rate", default=0.01)
+    momentum: float = option(fraction, "weight of the earlier steps", default=0.0)
 
 
 class _Initializer(RecipeKind):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from cnnspec.layers.options import Count, Declaration, Natural, option
+from cnnspec.layers.declaration import Declaration, option
+from cnnspec.layers.options import count, natural
 from cnnspec.recipe.data import DataKind, Digits
 from cnnspec.recipe.learning import CrossEntropy, Initializer, Loss, Optimizer, PytorchDefault, Sgd
 
@@ -20,7 +21,7 @@ class Batch(Declaration):
     keyword: ClassVar[str] = "batch"
     example: ClassVar[str] = "batch 64"
 
-    images: Count = option("number of images in a step", positional=True)
+    images: int = option(count, "number of images in a step", positional=True)
 
 
 class Epochs(Declaration):
@@ -29,7 +30,7 @@ class Epochs(Declaration):
     keyword: ClassVar[str] = "epochs"
     example: ClassVar[str] = "epochs 40"
 
-    passes: Count = option("number of passes over the training images", positional=True)
+    passes: int = option(count, "number of passes over the training images", positional=True)
 
 
 class Seed(Declaration):
@@ -38,7 +39,9 @@ class Seed(Declaration):
     keyword: ClassVar[str] = "seed"
     example: ClassVar[str] = "seed 0"
 
-    number: Natural = option("number that initial weights, order and dropout follow from", positional=True)
+    number: int = option(
+        natural, "number that initial weights, order and dropout follow from", positional=True
+    )
 
 
 SCALARS: Final[dict[str, type[Declaration]]] = {scalar.keyword: scalar for scalar in (Batch, Epochs, Seed)}

@@ -1,0 +1,107 @@
+"""The findings of a check as plain data: what `cnnspec check --json` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cnnspec.layers import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnspec.language.diagnostics import Diagnostic
+    from cnnspec.network.check import Checked
+    from cnnspec.network.graph import Facts, Graph, LayerFacts, Node, ReceptiveField
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+SCHEMA: Final = "cnnspec-check-1"
+
+
+def report(checked: Checked) -> Json:
+    """One file: findings, layers and totals. A layer behind an error has the shape `null`."""
+    graph, facts = checked.graph, checked.facts
+    layers = zip(graph.nodes, facts.layers, strict=True) if graph else ()
+    totals = facts.totals()
+    return {
+        "schema": SCHEMA,
+        "file": checked.source.name,
+        "network": graph.name if graph else None,
+        "ok": checked.ok,
+        "diagnostics": [_diagnostic(diagnostic) for diagnostic in checked.diagnostics],
+        "layers": [_layer(node, layer) for node, layer in layers],
+        "totals": {
+            "params": totals.params,
+            "trainable_params": totals.trainable_params,
+            "macs": totals.macs,
+            "activation_bytes": totals.activation_bytes,
+            "weight_bytes": totals.weight_bytes,
+        },
+    }
+
+
+def failed_report(name: str, diagnostics: Sequence[Diagnostic]) -> Json:
+    """A file that could not be read."""
+    return {
+        "schema": SCHEMA,
+        "file": name,
+        "network": None,
+        "ok": False,
+        "diagnostics": [_diagnostic(diagnostic) for diagnostic in diagnostics],
+        "layers": [],
+        "totals": None,
+    }
+
+
+def _diagnostic(diagnostic: Diagnostic) -> Json:
+    first = diagnostic.span.first if diagnostic.span else (None, None)
+    last = diagnostic.span.last if diagnostic.span else (None, None)
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity.value,
+        "message": diagnostic.message,
+        "label": diagnostic.label,
+        "notes": list(diagnostic.notes),
+        "help": list(diagnostic.help),
+        "file": diagnostic.where,
+        "line": first[0],
+        "column": first[1],
+        "end_line": last[0],
+        "end_column": last[1],
+    }
+
+
+def _layer(node: Node, facts: LayerFacts) -> Json:
+    return {
+        "name": node.name,
+        "kind": node.layer.keyword,
+        "line": node.origin.keyword.line,
+        "input_shapes": [list(shape) for shape in facts.input_shapes],
+        "output_shape": None if facts.shape is None else list(facts.shape),
+        "params": facts.params,
+        "trainable_params": facts.trainable_params,
+        "macs": facts.macs,
+        "receptive_field": _field(facts.receptive_field),
+    }
+
+
+def _field(field: ReceptiveField | None) -> Json:
+    if not field:
+        return None
+    return {
+        "size": [axis.size for axis in field],
+        "jump": [axis.jump for axis in field],
+        "start": [axis.start for axis in field],
+    }
+
+
+def last_convolution(graph: Graph, facts: Facts) -> str | None:
+    """How much of the input the last convolution sees; ideally all of it, as the lecture says."""
+    places = [i for i, node in enumerate(graph.nodes) if node.layer.family == "convolution"]
+    shape = facts.layers[graph.sources()[0]].shape
+    field = facts.layers[places[-1]].receptive_field if places else None
+    if not field or not shape:
+        return None
+    seen = show(tuple(axis.size for axis in field))
+    whole = show(shape[1:])
+    return f"`{graph.nodes[places[-1]].name}`, the last convolution, sees {seen} of the {whole} input"
