@@ -91,6 +91,7 @@ def _conv(rng: Rng, shape: Shape) -> Layer:
 
 def _pool(rng: Rng, shape: Shape) -> Layer:
     axes = len(shape) - 1
+    layer: MaxPool | AvgPool
     options = {
         "kernel": _extent(rng, axes, 3),
         "stride": _extent(rng, axes, 3) if _flip(rng) else None,
@@ -98,8 +99,12 @@ def _pool(rng: Rng, shape: Shape) -> Layer:
         "ceil": _flip(rng),
     }
     if _flip(rng):
-        return MaxPool(**options, dilation=_extent(rng, axes, 2) if rng.random() < 0.3 else 1)
-    return AvgPool(**options, count_padding=_flip(rng))
+        layer = MaxPool(**options, dilation=_extent(rng, axes, 2) if rng.random() < 0.3 else 1)
+    else:
+        layer = AvgPool(**options, count_padding=_flip(rng))
+    if all(w.before == w.after <= w.kernel // 2 for w in layer.window(shape)):
+        return layer
+    return layer.replaced(ceil=False)  # PyTorch has no such pooling to compare with
 
 
 def _activated_pool(rng: Rng, shape: Shape) -> Layer:

@@ -15,6 +15,8 @@ from cnnspec.layers.pooling import AvgPool, MaxPool
 from cnnspec.layers.shapes import Flatten, Input
 from cnnspec.network.graph import Facts, Graph
 
+torch.set_num_threads(1)
+
 CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}

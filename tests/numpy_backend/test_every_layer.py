@@ -1,0 +1,134 @@
+"""One table over every registered layer kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnnspec.layers import Layer, Shape, kinds
+from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
+from cnnspec.layers.convolution import Conv
+from cnnspec.layers.dense import Dense
+from cnnspec.layers.pooling import AvgPool, MaxPool
+from cnnspec.layers.regularization import Dropout
+from cnnspec.layers.shapes import Flatten, Input
+from cnnspec.numpy_backend.kernels.base import kernel_class
+from tests.support.graphs import sequential
+from tests.support.models import distance, random_model
+
+CASES: list[tuple[Shape, tuple[Layer, ...]]] = [
+    ((3, 5, 4), ()),
+    ((3, 5, 4), (Relu(),)),
+    ((3, 5, 4), (Sigmoid(),)),
+    ((3, 5, 4), (Tanh(),)),
+    ((3, 5, 4), (Softmax(),)),
+    ((7,), (Softmax(),)),
+    ((3, 5, 4), (Flatten(),)),
+    ((3, 5, 4), (Dropout(drop_probability=0.4),)),
+    ((3, 5, 4), (Dense(units=6),)),
+    ((9,), (Dense(units=6, bias=False),)),
+    ((2, 17), (Conv(channels=3, kernel=4, stride=2, padding=1),)),
+    ((4, 7, 6), (Conv(channels=6, kernel=(3, 2), padding=(1, 0, 2, 1), dilation=(1, 2), groups=2),)),
+    ((4, 6, 6), (Conv(channels=3, kernel=1),)),
+    ((2, 5, 4, 6), (Conv(channels=3, kernel=2, padding="same", bias=False),)),
+    ((1, 8, 8), (Conv(channels=2, kernel=3, padding=1), Tanh(), MaxPool(kernel=2))),
+    ((1, 9, 6), (Conv(channels=2, kernel=4), AvgPool(kernel=(2, 3)))),
+    ((2, 7, 8), (MaxPool(kernel=3, stride=2, padding=1, dilation=2),)),
+    ((2, 7, 8), (AvgPool(kernel=3, stride=2, padding=1, ceil=True),)),
+    ((2, 7, 8), (AvgPool(kernel=3, stride=2, padding=1, count_padding=False),)),
+]
+COUNT = 5
+
+
+def names(case: object) -> str:
+    shape, layers = case
+    return " ".join(map(str, [Input(shape=shape), *layers]))
+
+
+every_case = pytest.mark.parametrize("case", CASES, ids=names)
+# What dropout draws depends on the type and on the piece's first image.
+every_case_without_dropout = pytest.mark.parametrize(
+    "case", [case for case in CASES if not any(isinstance(layer, Dropout) for layer in case[1])], ids=names
+)
+
+
+def test_every_kind_has_a_kernel():
+    missing = []
+    for keyword, kind in kinds().items():
+        try:
+            kernel_class(kind)
+        except NotImplementedError:
+            missing.append(keyword)
+    assert not missing, f"kinds without a kernel in numpy_backend/kernels: {', '.join(missing)}"
+
+
+def test_every_kind_is_in_the_table():
+    tried = {type(layer) for _, layers in CASES for layer in layers} | {Input}
+    assert not set(kinds().values()) - tried
+
+
+def run(case, **options):
+    """Output, input gradient and weight gradients of the case, from the same random numbers every time."""
+    shape, layers = case
+    graph, facts = sequential(shape, *layers)
+    rng = np.random.default_rng(7)
+    with random_model(graph, facts, rng, batch=COUNT, **{"workers": 2, "micro_batch": 2} | options) as model:
+        x = rng.standard_normal((COUNT, *shape))
+        y = model.forward(x, training=True)
+        assert y.shape == (COUNT, *facts.shape(graph.outputs[0])), "inferred and computed shapes differ"
+        dx = model.backward(rng.standard_normal(y.shape))
+        assert dx.shape == x.shape
+        return {"y": y, "dx": dx, **{name: array.copy() for name, array in model.gradients.items()}}
+
+
+@every_case
+def test_inferred_shape_is_the_computed_one(case):
+    assert run(case)["y"].dtype == np.float32
+
+
+@every_case
+def test_gradients_match_the_slope_along_random_directions(case):
+    shape, layers = case
+    graph, facts = sequential(shape, *layers)
+    rng = np.random.default_rng(3)
+    with random_model(graph, facts, rng, batch=COUNT, dtype="float64", micro_batch=COUNT) as model:
+        x = rng.standard_normal((COUNT, *shape))
+        weight = rng.standard_normal((COUNT, *facts.shape(graph.outputs[0])))
+
+        def value(x: np.ndarray) -> float:
+            model.step = 0  # the same dropout mask
+            return float((model.forward(x, training=True) * weight).sum())
+
+        value(x)
+        dx = model.backward(weight)
+        gradients = {name: array.copy() for name, array in model.gradients.items()}
+        arrays = {"x": (x, dx), **{n: (model.weights[n], g) for n, g in gradients.items()}}
+        for name, (array, gradient) in arrays.items():
+            direction, step, start = rng.standard_normal(array.shape), 1e-6, array.copy()
+            array[...] = start + step * direction
+            above = value(x)
+            array[...] = start - step * direction
+            below = value(x)
+            array[...] = start
+            slope = (above - below) / (2 * step)
+            assert slope == pytest.approx(float((gradient * direction).sum()), rel=1e-6, abs=1e-7), name
+
+
+@every_case_without_dropout
+def test_float32_is_close_to_float64(case):
+    single, double = run(case), run(case, dtype="float64")
+    assert max(distance(single[name], double[name]) for name in double) < 1e-5
+
+
+@every_case
+@pytest.mark.parametrize("options", [{}, {"reuse_memory": False}], ids=["again", "without memory reuse"])
+def test_same_bits(case, options):
+    first, second = run(case), run(case, **options)
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name, strict=True)
+
+
+@every_case_without_dropout
+def test_one_worker_is_close_to_two(case):
+    one, two = run(case, workers=1, micro_batch=3), run(case)
+    assert max(distance(one[name], two[name]) for name in two) < 1e-5

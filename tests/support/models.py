@@ -1,0 +1,25 @@
+"""Compiled networks with random weights, and how far two arrays are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnspec.network.graph import Facts, Graph
+from cnnspec.numpy_backend import Model, compile_graph
+from cnnspec.recipe.learning import CrossEntropy
+
+
+def random_model(
+    graph: Graph, facts: Facts, rng: np.random.Generator, *, batch: int, scale: float = 0.5, **options: object
+) -> Model:
+    """A compiled network whose weights are normal with this standard deviation."""
+    options.setdefault("loss", CrossEntropy() if len(facts.shape(graph.outputs[0])) == 1 else None)
+    model = compile_graph(graph, facts, batch=batch, **options)
+    for name, array in model.weights.items():
+        model.weights[name] = rng.standard_normal(array.shape) * scale
+    return model
+
+
+def distance(a: np.ndarray | float, b: np.ndarray | float, floor: float = 1e-3) -> float:
+    """The largest difference, relative to the largest number of `b`."""
+    return float(np.abs(np.asarray(a) - b).max() / max(float(np.abs(b).max()), floor))
