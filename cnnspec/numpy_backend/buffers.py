@@ -15,9 +15,9 @@ from cnnspec.layers import Shape, product
 from cnnspec.numpy_backend.memory import Lifetime
 
 if TYPE_CHECKING:
+    from cnnspec.layers import Layer
     from cnnspec.network.graph import Graph
     from cnnspec.numpy_backend.kernels.base import Kernel, Layout, Scratch
-    from cnnspec.layers import Layer
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ def compile_graph(
     reuse_memory: bool = True,
     dtype: DTypeLike = "float32",
 ) -> Model:
-    """Compile a checked network; its weights are zeros until they are set. The arguments are `make_plan`'s."""
+    """Compile a checked network; its weights are zeros until set. The arguments are `make_plan`'s."""
     plan = make_plan(
         graph,
         facts,
@@ -122,13 +122,14 @@ class Model:
         return self._gradients
 
     def seed(self, seed: int) -> None:
-        """Begin the random numbers of training anew: what dropout drops derives from the seed and the step."""
+        """Begin the random numbers of training anew: what dropout drops derives from seed and step."""
         self._seed, self.step = seed, 0
 
     def _build_tables(self) -> None:
         """Allocate weights and gradients. Worker 0's sums are the gradients themselves where they can be."""
         plan = self.plan
-        arrays, gradients = zeros(plan.graph, plan.facts, plan.dtype), {}
+        arrays = zeros(plan.graph, plan.facts, plan.dtype)
+        gradients: dict[str, Array] = {}
         workers = plan.workers if plan.training else 0
         sums = [_sums(plan) for _ in range(max(workers, 1))]
         self._sum_blocks = [block for block, _ in sums]

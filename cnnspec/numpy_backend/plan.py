@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -133,7 +133,9 @@ def make_plan(
         NotImplementedError: a layer kind has no kernel.
     """
     _check(graph, batch=batch, workers=workers, micro_batch=micro_batch)
-    number = np.dtype(dtype)
+    number = cast("np.dtype[np.float32]", np.dtype(dtype))
+    if number.kind != "f" or number.itemsize < 4:
+        raise ValueError(f"dtype must be float32 or float64, not {number}")
     layouts = choose_layouts(graph, facts)
     kernels = _kernels(graph, facts, layouts)
     loss_scratch = CrossEntropyKernel(facts.shape(graph.outputs[0])).scratch() if loss else ()

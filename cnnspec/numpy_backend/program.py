@@ -30,9 +30,7 @@ class Tables:
 class Program:
     """Forward and backward passes over `n` images in the memory of one worker."""
 
-    def __init__(
-        self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, moment: Moment
-    ) -> None:
+    def __init__(self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, moment: Moment) -> None:
         self._plan, self._n, self._arena, self._tables, self._moment = plan, n, arena, tables, moment
         nodes = range(len(plan.kernels))
         source, output = plan.graph.sources()[0], plan.graph.outputs[0]
@@ -170,7 +168,8 @@ class Program:
         buffer, plan = self._plan.buffers.all[index], self._plan
         shape = (*buffer.shape, self._n) if buffer.per_image else buffer.shape
         start = plan.offsets[index]
-        return self._arena[start : start + product(shape) * plan.dtype.itemsize].view(plan.dtype).reshape(shape)
+        memory = self._arena[start : start + product(shape) * plan.dtype.itemsize]
+        return memory.view(plan.dtype).reshape(shape)
 
 
 def _only_work(runs: Iterable[Run]) -> list[Run]:

@@ -32,7 +32,7 @@ def random_network(seed: int) -> tuple[Graph, Facts]:
         shape = layer.infer(shape)
     if rng.random() < 0.5:
         layers += [Flatten()] if rng.random() < 0.5 else []
-        layers += [Dense(units=int(rng.integers(1, 9)), bias=_flip(rng)), _activation(rng)]
+        layers += [Dense(units=int(rng.integers(1, 9)), bias=_flip(rng)), _activation(rng, shape)]
     layers += [Dense(units=int(rng.integers(2, 6)))]
     layers += [Softmax()] if _flip(rng) else []
     return sequential(start, *layers)
@@ -40,7 +40,7 @@ def random_network(seed: int) -> tuple[Graph, Facts]:
 
 def _fitting(rng: Rng, shape: Shape) -> Layer:
     """A layer that takes this shape; what does not fit is drawn again."""
-    makers: list[Callable[[Rng, Shape], Layer]] = [_conv, _conv, _activated_pool, _pool, lambda r, s: _activation(r)]
+    makers: list[Callable[[Rng, Shape], Layer]] = [_conv, _conv, _covering_pool, _pool, _activation]
     while True:
         try:
             layer = makers[int(rng.integers(len(makers)))](rng, shape)
@@ -55,7 +55,7 @@ def _flip(rng: Rng) -> bool:
     return bool(rng.random() < 0.5)
 
 
-def _activation(rng: Rng) -> Layer:
+def _activation(rng: Rng, shape: Shape) -> Layer:
     return [Relu(), Sigmoid(), Tanh(), Softmax()][int(rng.choice(4, p=[0.3, 0.3, 0.3, 0.1]))]
 
 
@@ -107,7 +107,7 @@ def _pool(rng: Rng, shape: Shape) -> Layer:
     return layer.replaced(ceil=False)  # PyTorch has no such pooling to compare with
 
 
-def _activated_pool(rng: Rng, shape: Shape) -> Layer:
+def _covering_pool(rng: Rng, shape: Shape) -> Layer:
     """A pooling whose windows cover the map exactly, so that a convolution before it computes in tiles."""
     kernel = tuple(next((k for k in (2, 3) if n % k == 0), 1) for n in shape[1:])
     return MaxPool(kernel=kernel) if _flip(rng) else AvgPool(kernel=kernel)

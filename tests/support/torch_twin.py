@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from cnnspec.layers import Layer, Shape
 from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
@@ -17,9 +17,9 @@ from cnnspec.network.graph import Facts, Graph
 
 torch.set_num_threads(1)
 
-CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-AVG_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+CONVS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+MAX_POOLS = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
+AVG_POOLS = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
 class Twin(nn.Module):
@@ -43,7 +43,8 @@ class Twin(nn.Module):
         return values[-1]
 
     def gradients(self) -> dict[str, np.ndarray]:
-        return {n.replace("__", "."): p.grad.numpy() for n, p in self.named_parameters() if p.grad is not None}
+        named = self.named_parameters()
+        return {name.replace("__", "."): p.grad.numpy() for name, p in named if p.grad is not None}
 
 
 def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -53,15 +54,15 @@ def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.
         case Flatten():
             return x.flatten(1)
         case Relu():
-            return F.relu(x)
+            return functional.relu(x)
         case Sigmoid():
             return torch.sigmoid(x)
         case Tanh():
             return torch.tanh(x)
         case Softmax():
-            return F.softmax(x, dim=1)
+            return functional.softmax(x, dim=1)
         case Dense():
-            return F.linear(x.flatten(1), weights["weight"], weights.get("bias"))
+            return functional.linear(x.flatten(1), weights["weight"], weights.get("bias"))
         case Conv():
             return convolve(layer, shape, x, weights)
         case MaxPool() | AvgPool():
@@ -93,12 +94,12 @@ def pool(layer: MaxPool | AvgPool, shape: Shape, x: torch.Tensor) -> torch.Tenso
         return MAX_POOLS[len(windows)](x, kernel, stride, padding, dilation, layer.ceil)
     if symmetric:
         return AVG_POOLS[len(windows)](x, kernel, stride, padding, layer.ceil, layer.count_padding)
-    total = AVG_POOLS[len(windows)](pad(x, windows, 0.0), kernel, stride, 0, layer.ceil, True)
+    average = AVG_POOLS[len(windows)]
+    total = average(pad(x, windows, 0.0), kernel, stride)
     if layer.count_padding:
         return total
-    inside = AVG_POOLS[len(windows)](pad(torch.ones_like(x), windows, 0.0), kernel, stride, 0, layer.ceil, True)
-    return total / inside
+    return total / average(pad(torch.ones_like(x), windows, 0.0), kernel, stride)
 
 
 def pad(x: torch.Tensor, windows: tuple, value: float) -> torch.Tensor:
-    return F.pad(x, [p for w in reversed(windows) for p in (w.before, w.after)], value=value)
+    return functional.pad(x, [p for w in reversed(windows) for p in (w.before, w.after)], value=value)

@@ -22,6 +22,8 @@ Array = NDArray[np.float32]
 """Every array of numbers; float64 where a test asks for it."""
 Run = Callable[[], None]
 """A bound piece of work."""
+Index = tuple[int | slice, ...]
+"""What selects part of an array."""
 Margin = tuple[tuple[int, int], ...]
 """Zeros before and after every spatial axis."""
 
@@ -54,7 +56,8 @@ class Layout:
         if not self.margin:
             return whole
         sizes = zip(self.shape[1:], self.margin, strict=True)
-        return whole[(slice(None), *(slice(before, before + n) for n, (before, _) in sizes))]
+        index: Index = (slice(None), *(slice(before, before + n) for n, (before, _) in sizes))
+        return whole[index]
 
     def __str__(self) -> str:
         axes = "x".join(map(str, self.stored))

@@ -23,6 +23,7 @@ from cnnspec.layers import Shape, Weight, product
 from cnnspec.layers.convolution import Conv
 from cnnspec.numpy_backend.kernels.base import (
     Array,
+    Index,
     Kernel,
     Layout,
     Margin,
@@ -169,9 +170,11 @@ class ConvKernel(Kernel[Conv]):
         full = matrix.reshape(*self.tile, *weight.shape[:2], *self.patch)
         outputs = list(places(*map(range, self.tile)))
         for place in places(*map(range, weight.shape[2:])):
+            source: Index = (slice(None), slice(None), *place)
             for output in outputs:
                 at = (axis.place(a, i) for axis, a, i in zip(self.axes, output, place, strict=True))
-                yield full[(*output, slice(None), slice(None), *at)], weight[(slice(None), slice(None), *place)]
+                target: Index = (*output, slice(None), slice(None), *at)
+                yield full[target], weight[source]
 
     # --- forward ----------------------------------------------------------------------------------------
 
@@ -242,7 +245,7 @@ class ConvKernel(Kernel[Conv]):
     #   dx_c(t * step + q) += dP_(c,q),(t)    since neighbouring patches overlap.
 
     def backward(self, at: Site) -> Run:
-        """`dT = dY P^T`, `db = sum dY`, `dP = T^T dY`, and the patches' gradients added up where they meet."""
+        """`dT = dY P^T`, `db = sum dY`, `dP = T^T dY`, and the patches' gradients summed where they meet."""
         dy = self._columns(at.dy)
         patches = self._columns(at.x[0] if self.direct else at.scratch["patches"])
         total = at.sums["matrix" if at.shared else "weight"].reshape(self.matrix)
@@ -281,8 +284,10 @@ class ConvKernel(Kernel[Conv]):
         assert padded is not None
         pairs = []
         for place in places(*map(range, self.patch)):
-            here = (axis.inputs(q) for axis, q in zip(self.axes, place, strict=True))
-            pairs.append((padded[(slice(None), *here)], dpatches[(slice(None), *place)]))
+            inputs = (axis.inputs(q) for axis, q in zip(self.axes, place, strict=True))
+            target: Index = (slice(None), *inputs)
+            source: Index = (slice(None), *place)
+            pairs.append((padded[target], dpatches[source]))
         inside = Layout(self.inputs[0].shape, margin=self.padding).inside(padded)
         copied = "dpadded" in at.scratch
 

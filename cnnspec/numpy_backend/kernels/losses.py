@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnspec.numpy_backend.kernels.base import Array, Scratch, Shape
+from cnnspec.numpy_backend.kernels.base import Array, Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from cnnspec.layers import Shape
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a piece of a batch adds to the result: the sum of its losses, and how many classes it got right."""
+    """What a piece of a batch adds to the result: the sum of its losses, how many classes it got right."""
 
     loss: float = 0.0
     correct: int = 0
@@ -87,7 +89,8 @@ class BoundCrossEntropy:
     def differentiate(self, labels: NDArray[np.integer], batch: int) -> Tally:
         """As `tally`, and fill the gradient of the mean loss over `batch` images."""
         tally, dz = self.tally(labels), self._dz
-        assert dz is not None and dz.flags.c_contiguous
+        assert dz is not None
+        assert dz.flags.c_contiguous, "a view would be a copy"
         np.multiply(self._total, batch, out=self._total)
         np.divide(self._shifted, self._total, out=dz)
         dz.reshape(-1)[self._at] -= 1 / batch

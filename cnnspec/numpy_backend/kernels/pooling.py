@@ -8,12 +8,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from cnnspec.layers import AxisWindow, Shape
+from cnnspec.layers import AxisWindow, Shape, product
 from cnnspec.layers.pooling import AvgPool, MaxPool
-from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run, Scratch, Site, computes, nothing
+from cnnspec.numpy_backend.kernels.base import Array, Index, Kernel, Run, Scratch, Site, computes, nothing
 from cnnspec.numpy_backend.kernels.windows import reach
 
-P = TypeVar("P", AvgPool, MaxPool)
+P = TypeVar("P", bound=AvgPool | MaxPool)
 
 
 class Part(NamedTuple):
@@ -62,31 +62,24 @@ class _PoolKernel(Kernel[P]):
                 yield part
 
     def _part(self, place: Shape, x: Array, y: Array) -> Part | None:
-        sizes, outputs = self.inputs[0].shape[1:], self.output.shape[1:]
-        reaches = [reach(*axis) for axis in zip(place, sizes, outputs, self.windows, strict=True)]
+        axes = zip(place, self.inputs[0].shape[1:], self.output.shape[1:], self.windows, strict=True)
+        reaches = [reach(*axis) for axis in axes]
         inside = [r for r in reaches if r is not None]
         if len(inside) < len(reaches):
             return None
-        return Part(
-            x[(slice(None), *(r.inputs for r in inside))],
-            y[(slice(None), *(r.outputs for r in inside))],
-        )
+        inputs: Index = (slice(None), *(r.inputs for r in inside))
+        outputs: Index = (slice(None), *(r.outputs for r in inside))
+        return Part(x[inputs], y[outputs])
 
     def covers(self, parts: list[Part]) -> bool:
         """Whether the parts reach every element of the map."""
-        return sum(part.map.size for part in parts) == parts[0].map.shape[-1] * _size(self.inputs[0].shape)
+        images = parts[0].map.shape[-1]
+        return sum(part.map.size for part in parts) == images * product(self.inputs[0].shape)
 
 
 def _tiles(n: int, window: AxisWindow) -> bool:
     padding = window.before + window.after
     return not padding and window.dilation == 1 and window.stride == window.kernel and n % window.kernel == 0
-
-
-def _size(shape: Shape) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 @computes(MaxPool)
@@ -202,14 +195,14 @@ class AvgPoolKernel(_PoolKernel[AvgPool]):
 
     def shares(self, y: Array) -> Array:
         """One over the number of elements that count, for every output position."""
-        count = np.ones((1,) * y.ndim, y.dtype)
+        count = np.ones((1,) * y.ndim)
         sizes, outputs = self.inputs[0].shape[1:], self.output.shape[1:]
         for axis, (n, m, window) in enumerate(zip(sizes, outputs, self.windows, strict=True), start=1):
             counts = [_counted(o, n, window, self.layer.count_padding) for o in range(m)]
             if len(set(counts)) == 1:
                 counts = counts[:1]
-            count = count * np.reshape(counts, (-1,) + (1,) * (y.ndim - axis - 1)).astype(y.dtype)
-        return 1 / count
+            count = count * np.reshape(counts, (-1,) + (1,) * (y.ndim - axis - 1))
+        return (1 / count).astype(y.dtype)
 
 
 def _counted(o: int, n: int, window: AxisWindow, padding: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from cnnspec.layers import AxisWindow
 
@@ -57,7 +58,7 @@ class TiledAxis:
     def spacing(self) -> int:
         """The distance between neighbouring offsets; 0 where it varies."""
         offsets = self.offsets
-        gaps = {b - a for a, b in zip(offsets, offsets[1:], strict=False)}
+        gaps = {b - a for a, b in pairwise(offsets)}
         return gaps.pop() if len(gaps) == 1 else int(not gaps)
 
     @property
