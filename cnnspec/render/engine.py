@@ -98,8 +98,10 @@ def _environment(scratch: Path) -> dict[str, str]:
     """The environment with our fonts behind the system's, unless it names a configuration of fonts."""
     environment = dict(os.environ)
     if "FONTCONFIG_FILE" not in environment:
+        # A copy, since fontconfig leaves a file of its own in a folder of fonts that it may write to.
+        fonts = shutil.copytree(_HERE / "fonts", scratch / "fonts")
         path = scratch / "fonts.conf"
-        path.write_text(_FONTS.format(folder=_xml(_HERE / "fonts"), cache=_xml(scratch)), encoding="utf-8")
+        path.write_text(_FONTS.format(folder=_xml(fonts), cache=_xml(scratch)), encoding="utf-8")
         environment["FONTCONFIG_FILE"] = str(path)
     return environment
 

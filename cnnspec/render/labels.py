@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from cnnspec.layers.windows import axis_names
@@ -39,7 +40,7 @@ def shape_text(shape: Shape | None) -> str:
 
 @dataclass(frozen=True)
 class Labels:
-    """Writes the labels of one diagram. `cells` is the common width of the boxes' left and right columns."""
+    """Writes the labels of one diagram."""
 
     graph: Graph
     facts: Facts
@@ -96,7 +97,7 @@ class Labels:
         """One column: the name and the shape above, everything else centred below."""
         name, shape, left, right = self._texts(index)
         paint, body = self._paint(index), self.theme.body
-        style = {"width": wide + 2 * _PAD, "cellpadding": _PAD}
+        style = {"width": wide + 2 * _PAD + 2, "cellpadding": _PAD}
         head = [font(name, NAME, paint.ink, bold=True), font(shape, NAME, paint.ink, bold=True)]
         texts = _texts((*left, *right), body)
         rows = [row(cell(*head, bgcolor=paint.fill, **style))]
@@ -136,7 +137,7 @@ class Labels:
 
     def _covers(self, field: ReceptiveField) -> bool:
         """Whether the field of unit 0 holds every position of the first input."""
-        sizes = self._input_shape()[1:]
+        sizes = self._input_shape[1:]
         return all(
             axis.start <= 0 and axis.start + axis.size >= n for axis, n in zip(field, sizes, strict=False)
         )
@@ -162,13 +163,14 @@ class Labels:
     def _paint(self, index: int) -> Paint:
         return self.theme.family(self.graph.nodes[index].layer.family)
 
+    @cached_property
     def _input_shape(self) -> Shape:
         """The shape of the network's first input."""
         return self.facts.layers[self.graph.sources()[0]].shape or ()
 
     def _axes(self) -> tuple[str, ...]:
         """The names of the spatial axes of the first input."""
-        shape = self._input_shape()
+        shape = self._input_shape
         return axis_names(len(shape) - 1) if len(shape) > 1 else ()
 
     # --- title and legend ----------------------------------------------------------------------------------

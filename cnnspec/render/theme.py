@@ -56,9 +56,9 @@ _FAMILIES: Final = {
     "convolution": Paint("#0B4F8A", _WHITE),
     "pooling": Paint("#8CCBEF", _BLACK),
     "dense": Paint("#E08A00", _BLACK),
-    "activation": Paint("#F7EB8F", _BLACK),
+    "activation": Paint("#F0E070", _BLACK),
     "normalization": Paint("#CC79A7", _BLACK),
-    "merge": Paint("#5B2A6E", _WHITE),
+    "merge": Paint("#241430", _WHITE),
     "shape": Paint("#BDBDBD", _BLACK),
     "regularization": Paint("#DEDEDE", _BLACK),
 }
@@ -77,7 +77,11 @@ THEMES: Final = {
         body=Paint("#252A32", "#F2F2F2"),
         muted="#C4C9D1",
         line="#8B95A3",
-        families={**_FAMILIES, "convolution": Paint("#1F6FB5", _WHITE)},
+        families={
+            **_FAMILIES,
+            "convolution": Paint("#1F6FB5", _WHITE),
+            "merge": Paint("#A77BD0", _BLACK),
+        },
         other=Paint("#009E73", _BLACK),
     ),
 }
