@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     graph, facts = checked.network()
     path = None if output == STDOUT else Path(output or f"{_stem(arguments.file, graph.name)}.{format}")
     if path:
-        _check_writable(path)
+        _check_writable(path, arguments.file)
     text = to_dot(graph, facts, theme=arguments.theme, direction=arguments.direction)
     picture = _picture(text, format, path)
     if path is None:
@@ -85,9 +85,7 @@ def _target(arguments: argparse.Namespace) -> tuple[str | None, str]:
         arguments.usage_error(f"`{output}` ends in .{ending}, but --format says {format}")
     if not format and ending not in FORMATS:
         what = f"cannot tell the format of `{output}` from its ending"
-        raise CommandError(
-            what, f"end it in {', '.join('.' + known for known in FORMATS)}, or give --format"
-        )
+        raise CommandError(what, f"end it in {', '.join('.' + known for known in FORMATS)}, or give --format")
     return output, format or ending
 
 
@@ -96,8 +94,12 @@ def _stem(file: str, network: str) -> str:
     return network if file == "-" else Path(file).stem
 
 
-def _check_writable(path: Path) -> None:
-    """Find a missing folder before the time is spent on drawing."""
+def _check_writable(path: Path, file: str) -> None:
+    """Find a missing folder before the time is spent on drawing, and never draw over the spec."""
+    if path.exists() and Path(file).exists() and path.samefile(file):
+        raise CommandError(
+            f"`{path}` is the spec itself, which the picture would replace", "give another OUT"
+        )
     if not path.parent.is_dir():
         raise CommandError(f"there is no folder `{path.parent}`", f"create it: mkdir -p '{path.parent}'")
 

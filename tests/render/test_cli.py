@@ -94,6 +94,15 @@ def test_wrong_uses_are_one_clear_line(tmp_path: Path, words, expected: int, mes
     assert os.listdir(tmp_path) == []
 
 
+def test_the_spec_is_never_drawn_over(tmp_path: Path) -> None:
+    (tmp_path / "net.svg").write_text(LENET.read_text())
+    for words in (["net.svg"], ["net.svg", "-o", "./net.svg"]):
+        status, _, said = render(tmp_path, *words)
+        assert status == 1
+        assert said.startswith("error: `net.svg` is the spec itself, which the picture would replace\n")
+    assert (tmp_path / "net.svg").read_text() == LENET.read_text()
+
+
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.svg").symlink_to("/dev/full")
     assert render(tmp_path, LENET, "-o", "a.svg") == (
