@@ -1,0 +1,33 @@
+"""A compiler for convolutional networks: check, train and draw a network from one readable file.
+
+The public names are imported when they are first used, so that the command starts fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnnspec.api import LayerSummary, Network, load, loads, train
+    from cnnspec.language.diagnostics import Diagnostic, SpecError
+
+_HOME = {
+    "Diagnostic": "cnnspec.language.diagnostics",
+    "LayerSummary": "cnnspec.api",
+    "Network": "cnnspec.api",
+    "SpecError": "cnnspec.language.diagnostics",
+    "load": "cnnspec.api",
+    "loads": "cnnspec.api",
+    "train": "cnnspec.api",
+}
+
+__all__ = ["Diagnostic", "LayerSummary", "Network", "SpecError", "load", "loads", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module `cnnspec` has no attribute `{name}`")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cnnspec.cli._output import Column, grouped, print_diagnostics, print_table, size
+from cnnspec.cli._output import print_diagnostics, print_table
 from cnnspec.cli.main import FINDINGS, OK
 from cnnspec.language.diagnostics import SpecError
-from cnnspec.layers import show
 from cnnspec.network.check import check_file
-from cnnspec.network.report import failed_report, last_convolution, report
+from cnnspec.network.report import failed_report, report
+from cnnspec.network.table import COLUMNS, layer_rows, total_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from cnnspec.language.diagnostics import Diagnostic
     from cnnspec.network.check import Checked
-    from cnnspec.network.graph import Facts, Graph, LayerFacts
 
 SUMMARY = "check shapes, parameters, costs and receptive fields, layer by layer"
 EXAMPLES = """examples:
@@ -75,75 +74,13 @@ def _emit(results: Sequence[Checked], stage: str) -> None:
         print(dump({"tree": checked.tree, "graph": checked.graph, "facts": checked.facts}[stage]))
 
 
-# --- the table --------------------------------------------------------------------------------------------
-
-COLUMNS = (
-    Column("layer"),
-    Column("what it is"),
-    Column("output", "right"),
-    Column("weights + biases", "right", optional=True),
-    Column("params", "right"),
-    Column("MACs", "right"),
-    Column("receptive field", "right"),
-)
-
-
 def _print_tables(results: Sequence[Checked]) -> None:
-    for number, checked in enumerate(results):
-        if checked.graph is None:
-            continue
+    networks = [(checked.graph, checked.facts) for checked in results if checked.graph]
+    for number, (graph, facts) in enumerate(networks):
         if number:
             print()
-        _print_network(checked.graph, checked.facts)
-
-
-def _print_network(graph: Graph, facts: Facts) -> None:
-    print(f"network {graph.name}")
-    rows = [_row(graph, facts, index) for index in range(len(graph.nodes))]
-    print_table(COLUMNS, rows, dim=[i for i, layer in enumerate(facts.layers) if not layer.weights])
-    if all(layer.shape for layer in facts.layers):
-        _print_totals(graph, facts)
-
-
-def _row(graph: Graph, facts: Facts, index: int) -> tuple[str, ...]:
-    node, layer = graph.nodes[index], facts.layers[index]
-    if layer.shape is None:
-        return (node.name, node.layer.written(), "?", "", "", "", "")
-    sizes = {role: sum(w.size for w in layer.weights if w.role == role) for role in ("weight", "bias")}
-    split = f"{grouped(sizes['weight'])} + {grouped(sizes['bias'])}" if layer.weights else ""
-    return (
-        node.name,
-        node.layer.written(),
-        show(layer.shape),
-        split,
-        grouped(layer.params) if layer.weights else "",
-        grouped(layer.macs) if layer.macs else "",
-        _field(layer, facts.layers[graph.sources()[0]]),
-    )
-
-
-def _field(layer: LayerFacts, source: LayerFacts) -> str:
-    """The size of the receptive field; `all` where it holds the whole input."""
-    if not layer.receptive_field or not source.shape:
-        return ""
-    whole = all(
-        axis.start <= 0 and axis.start + axis.size >= n
-        for axis, n in zip(layer.receptive_field, source.shape[1:], strict=True)
-    )
-    return "all" if whole else show(tuple(axis.size for axis in layer.receptive_field))
-
-
-def _print_totals(graph: Graph, facts: Facts) -> None:
-    totals = facts.totals()
-    frozen = totals.params - totals.trainable_params
-    print()
-    print(f"parameters   {grouped(totals.params)}" + (f", {grouped(frozen)} not trained" if frozen else ""))
-    print(
-        f"MACs         {grouped(totals.macs)} multiply-accumulates an input ({grouped(2 * totals.macs)} FLOPs)"
-    )
-    print(
-        f"memory       {size(totals.weight_bytes)} of weights, "
-        f"{size(totals.activation_bytes)} of activations an input, in float32"
-    )
-    if sight := last_convolution(graph, facts):
-        print(f"sight        {sight}")
+        print(f"network {graph.name}")
+        without_weights = [i for i, layer in enumerate(facts.layers) if not layer.weights]
+        print_table(COLUMNS, layer_rows(graph, facts), dim=without_weights)
+        if facts.layers and all(layer.shape for layer in facts.layers):
+            print("\n".join(["", *total_lines(graph, facts)]))

@@ -18,6 +18,7 @@ from cnnspec.language.syntax import (
     File,
     Group,
     Identifier,
+    Invalid,
     Item,
     LayerCall,
     Name,
@@ -145,32 +146,33 @@ class Builder:
         text = span.text
         if len(items) == 1 and text.startswith("(") and not text[:-1].rstrip().endswith(","):
             return items[0]
-        return Group(items, span, self._depth(span, *items))
+        return self._limited(Group(items, span, _depth(*items)))
 
-    def unary(self, children: Children, span: Span) -> Unary:
+    def unary(self, children: Children, span: Span) -> Expression:
         """`-a`, `not a`."""
         operator, operand = children
         assert isinstance(operator, Token)
         value = cast("Expression", operand)
-        return Unary(operator.text, value, span, self._depth(span, value))
+        return self._limited(Unary(operator.text, value, span, _depth(value)))
 
-    def binary(self, children: Children, span: Span) -> Binary:
+    def binary(self, children: Children, span: Span) -> Expression:
         """`a + b`."""
         left, operator, right = children
         assert isinstance(operator, Token)
         sides = cast("Expression", left), cast("Expression", right)
-        return Binary(operator.text, *sides, span, self._depth(span, *sides))
+        return self._limited(Binary(operator.text, *sides, span, _depth(*sides)))
 
-    def conditional(self, children: Children, span: Span) -> Conditional:
+    def conditional(self, children: Children, span: Span) -> Expression:
         """`a if condition else b`."""
         then, condition, otherwise = cast("list[Expression]", children)
-        return Conditional(then, condition, otherwise, span, self._depth(span, then, condition, otherwise))
+        parts = (then, condition, otherwise)
+        return self._limited(Conditional(*parts, span, _depth(*parts)))
 
-    def call(self, children: Children, span: Span) -> Call:
+    def call(self, children: Children, span: Span) -> Expression:
         """`min(a, b)`."""
         function, *arguments = children
         values = cast("tuple[Expression, ...]", tuple(arguments))
-        return Call(self._identifier(function), values, span, self._depth(span, *values))
+        return self._limited(Call(self._identifier(function), values, span, _depth(*values)))
 
     # --- parts ---------------------------------------------------------------------------------------------
 
@@ -178,12 +180,15 @@ class Builder:
         assert isinstance(token, Token)
         return Identifier(token.text, self.source.span(token.start, token.end))
 
-    def _depth(self, span: Span, *parts: Expression) -> int:
-        deepest = 1 + max(map(depth, parts), default=0)
-        if deepest == MAX_NESTING + 1:
-            message = f"the expression nests deeper than {MAX_NESTING} operations"
-            self.faults.append(Diagnostic("nesting-too-deep", message, span, notes=("limit `MAX_NESTING`",)))
-        return deepest
+    def _limited(self, expression: Group | Unary | Binary | Conditional | Call) -> Expression:
+        """The expression, unless it nests too deeply for those who will walk it."""
+        if expression.depth <= MAX_NESTING:
+            return expression
+        message = f"the expression nests deeper than {MAX_NESTING} operations"
+        self.faults.append(
+            Diagnostic("nesting-too-deep", message, expression.span, notes=("limit `MAX_NESTING`",))
+        )
+        return Invalid(expression.span)
 
     def _numeric(self, text: str, span: Span) -> Expression:
         """`5`, `61_706`, `5M`, `0.1`, `1e-3`, `5x5`."""
@@ -192,19 +197,21 @@ class Builder:
             if len(values) > MAX_AXES:
                 message = f"a shape of {len(values)} axes is over the limit of {MAX_AXES}"
                 self.faults.append(Diagnostic("too-many-axes", message, span, notes=("limit `MAX_AXES`",)))
-                return Number(1, span)
-            return Sizes(tuple(self._integer(value, span) for value in values), span)
+                return Invalid(span)
+            sizes = [self._integer(value, span) for value in values]
+            return Invalid(span) if None in sizes else Sizes(tuple(n for n in sizes if n is not None), span)
         scale = _SUFFIXES.get(text[-1], 1)
         digits = text[:-1] if scale > 1 else text
         if _INTEGER.fullmatch(digits):
-            return Number(self._integer(digits, span, scale), span)
+            number = self._integer(digits, span, scale)
+            return Invalid(span) if number is None else Number(number, span)
         match = _DECIMAL.fullmatch(digits)
         if match is None:
             self.faults.append(_malformed(text, span))
-            return Number(1, span)
+            return Invalid(span)
         return Number(self._decimal(digits.replace("_", ""), scale), span)
 
-    def _integer(self, digits: str, span: Span, scale: int = 1) -> int:
+    def _integer(self, digits: str, span: Span, scale: int = 1) -> int | None:
         plain = digits.replace("_", "").lstrip("0") or "0"
         length = len(plain) + len(str(scale)) - 1
         if length <= MAX_INTEGER_DIGITS:
@@ -213,7 +220,7 @@ class Builder:
         self.faults.append(
             Diagnostic("integer-too-long", message, span, notes=("limit `MAX_INTEGER_DIGITS`",))
         )
-        return 1
+        return None
 
     def _decimal(self, digits: str, scale: int) -> int | float:
         """A decimal with a suffix is exact: `1.5M` is the integer 1,500,000."""
@@ -223,6 +230,10 @@ class Builder:
 
         value = Decimal(digits) * scale
         return int(value) if value == value.to_integral_value() and value.adjusted() < 18 else float(value)
+
+
+def _depth(*parts: Expression) -> int:
+    return 1 + max(map(depth, parts), default=0)
 
 
 def _malformed(text: str, span: Span) -> Diagnostic:

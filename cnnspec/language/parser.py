@@ -82,7 +82,7 @@ class _Automaton:
             else:
                 return File((), self.source)
         while self.states[-1] != self.tables.accept:
-            action = self.tables.states[self.states[-1]][tables.END]
+            action = self._row()[tables.END]
             self._reduce(self.tables.rules[-action - 1])
         tree = self.parts[0].value
         assert isinstance(tree, File)
@@ -91,13 +91,17 @@ class _Automaton:
     def _take(self, kind: str, part: Part) -> bool:
         """Reduce what the terminal closes and shift it; whether it was accepted."""
         while True:
-            action = self.tables.states[self.states[-1]].get(kind)
+            action = self._row().get(kind)
             if action is None:
                 return False
             if action >= 0:
                 self._shift(action, part)
                 return True
             self._reduce(self.tables.rules[-action - 1])
+
+    def _row(self) -> dict[str, int]:
+        """What the present state does with each symbol."""
+        return self.tables.states[self.states[-1]]
 
     def _shift(self, state: int, part: Part) -> None:
         self.states.append(state)
@@ -111,7 +115,7 @@ class _Automaton:
         kept = [part for part, keeps in zip(parts, rule.keeps, strict=True) if keeps]
         start, end = (parts[0].start, parts[-1].end) if parts else (position, position)
         value = self.builder.build(rule, kept, start, end)
-        self._shift(self.tables.states[self.states[-1]][rule.origin], Part(value, start, end))
+        self._shift(self._row()[rule.origin], Part(value, start, end))
 
     def _recover(self, tokens: list[Token], index: int) -> int:
         """Report a token and put a `Broken` for its statement; returns the place of the newline behind."""
@@ -119,20 +123,40 @@ class _Automaton:
         line = self.source.position(token.start).line
         if token.kind != BROKEN and line not in self.quiet:
             self.faults.append(self._unexpected(token, tokens[index - 1] if index else None))
-        while not (symbol := self._resumes()):
-            self.states.pop()
-            self.parts.pop()
-        place = self.parts[-1].end if self.parts else 0
-        span = self.source.span(place, token.end)
-        self._shift(self.tables.states[self.states[-1]][symbol], Part(Broken(span), place, token.end))
+        self._settle()
+        if not self._item_is_complete():
+            self._break(token)
         depth = 0
         while tokens[index].kind != NEWLINE or depth > 0:
             depth += (tokens[index].kind in CLOSING) - (tokens[index].kind in CLOSING.values())
             index += 1
         return index
 
+    def _settle(self) -> None:
+        """Reduce where the state allows nothing else, whatever follows."""
+        while len(actions := set(self._row().values())) == 1:
+            (action,) = actions
+            if action >= 0:
+                return
+            self._reduce(self.tables.rules[-action - 1])
+
+    def _item_is_complete(self) -> bool:
+        """Whether a network or train block stands whole on the stack, lacking only its newline."""
+        return (
+            len(self.states) > 1 and "item" in self.tables.states[self.states[-2]] and self._accepts(NEWLINE)
+        )
+
+    def _break(self, token: Token) -> None:
+        """Take what was read of a statement from the stack and put a `Broken` there."""
+        while not (symbol := self._resumes()):
+            self.states.pop()
+            self.parts.pop()
+        place = self.parts[-1].end if self.parts else 0
+        span = self.source.span(place, token.end)
+        self._shift(self._row()[symbol], Part(Broken(span), place, token.end))
+
     def _resumes(self) -> str | None:
-        row = self.tables.states[self.states[-1]]
+        row = self._row()
         return next((symbol for symbol in RECOVERABLE if symbol in row), None)
 
     # --- words for what went wrong -------------------------------------------------------------------------
@@ -146,13 +170,13 @@ class _Automaton:
             "unexpected-token",
             f"unexpected {what}",
             span,
-            label=f"expected {_list(_words(expected))}",
+            label=f"expected {_list(_words(expected, 'layer' in self._row()))}",
             help=(help,) if help else (),
         )
 
     def _expected(self) -> set[str]:
         """The terminals that the automaton would shift now, reductions followed to their end."""
-        row = self.tables.states[self.states[-1]]
+        row = self._row()
         terminals = [symbol for symbol in row if symbol.lstrip("_").isupper() or symbol.startswith("__ANON")]
         return {terminal for terminal in terminals if self._accepts(terminal)}
 
@@ -179,16 +203,16 @@ def _name(token: Token) -> str:
 
 
 _ARGUMENT: Final = {"NUMERIC", "STRING", "LPAR", "LSQB"}
-_OPERATORS: Final = {"PLUS", "STAR", "SLASH", "PERCENT", "COMPARE", "AND", "OR", "IF", "ELSE", "NOT"}
+_OPERATORS: Final = {"PLUS", "STAR", "SLASH", "PERCENT"}
 
 
-def _words(expected: set[str]) -> list[str]:
+def _words(expected: set[str], layer: bool) -> list[str]:
     """The expected terminals in a person's words, the most telling first."""
     known = tables.load()
     symbols = {kind: text for text, kind in (*known.punctuation.items(), *known.keywords.items())}
     words = []
     if "NAME" in expected and not expected & _ARGUMENT:
-        words.append("a name")
+        words.append("a layer" if layer else "a name")
     if expected >= _ARGUMENT:
         words.append("an argument" if symbols["__ANON_0"] in _texts(expected, symbols) else "a value")
     elif "NUMERIC" in expected:
@@ -224,8 +248,8 @@ def _advice(token: Token, previous: Token | None, expected: set[str]) -> str | N
         return "a claim is a shape, such as `: 6x28x28` or `: 120`"
     if token.kind in _ARGUMENT and "EQUAL" not in expected and "NAME" in expected:
         return "arguments by position come before those by name: `conv 6 5x5 padding=2`"
-    if token.kind == "RBRACE":
-        return None
+    if token.kind in _OPERATORS and expected >= _ARGUMENT:
+        return f"put a calculation in brackets: `(2 {token.text} 3)`"
     if token.kind == "EQUAL":
         return "an option is written `name=value`, and a named layer `name = layer ...`"
     return None

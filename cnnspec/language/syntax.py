@@ -102,7 +102,14 @@ class Call:
     depth: int
 
 
-Expression = Number | Sizes | Text | Name | Group | Unary | Binary | Conditional | Call
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Stands for an expression that has no value. Its fault is reported already."""
+
+    span: Span
+
+
+Expression = Invalid | Number | Sizes | Text | Name | Group | Unary | Binary | Conditional | Call
 
 
 def depth(expression: Expression) -> int:

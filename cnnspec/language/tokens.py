@@ -143,11 +143,16 @@ def _balance(tokens: list[Token], source: Source, result: Tokens) -> list[Token]
     balanced: list[Token] = []
     opened: list[int] = []  # places in `balanced`
 
+    def report(fault: Diagnostic) -> None:
+        assert fault.span is not None
+        if fault.span.line not in result.quiet:
+            result.faults.append(fault)
+
     def forget(kinds: tuple[str, ...], offset: int) -> None:
         while opened and balanced[opened[-1]].kind in kinds:
             place = opened.pop()
             opener = balanced[place]
-            result.faults.append(_unclosed(source, opener))
+            report(_unclosed(source, opener))
             if opener.kind == "LBRACE":
                 balanced.append(Token("RBRACE", "", offset, offset))
                 balanced.append(Token(NEWLINE, "", offset, offset))
@@ -169,7 +174,7 @@ def _balance(tokens: list[Token], source: Source, result: Tokens) -> list[Token]
             if opened and CLOSING[balanced[opened[-1]].kind] == token.kind:
                 opened.pop()
             else:
-                result.faults.append(_unexpected(source, token))
+                report(_unexpected(source, token))
                 result.quiet.add(source.position(token.start).line)
                 token = token._replace(kind=BROKEN)
         balanced.append(token)
@@ -191,11 +196,9 @@ def _unexpected(source: Source, token: Token) -> Diagnostic:
 
 
 def _too_deep(source: Source, token: Token) -> Diagnostic:
-    return Diagnostic(
-        "nesting-too-deep",
-        f"brackets are nested deeper than {MAX_NESTING} (MAX_NESTING)",
-        source.span(token.start, token.end),
-    )
+    message = f"brackets are nested deeper than {MAX_NESTING}"
+    span = source.span(token.start, token.end)
+    return Diagnostic("nesting-too-deep", message, span, notes=("limit `MAX_NESTING`",))
 
 
 def _tidy(tokens: list[Token]) -> Iterator[Token]:

@@ -142,7 +142,8 @@ class Declaration:
         """How the keyword is written: `conv channels kernel [stride=1] ...`."""
         words = [cls.keyword]
         for name, option in cls._options.items():
-            word = name if option.positional or option.required else f"{name}={written(option.default)}"
+            default = "..." if option.default is None else written(option.default)
+            word = name if option.positional or option.required else f"{name}={default}"
             words.append(word if option.required else f"[{word}]")
         return " ".join(words)
 

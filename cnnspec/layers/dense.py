@@ -41,10 +41,3 @@ class Dense(Layer):
     def macs(self, *inputs: Shape) -> int:
         """`n * units`."""
         return product(inputs[0]) * self.units
-
-    def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
-        """The flattening, where there is one."""
-        (shape,) = inputs
-        if len(shape) == 1:
-            return ()
-        return (f"flattened: {' * '.join(map(str, shape))} = {product(shape)}",)

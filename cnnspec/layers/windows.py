@@ -167,11 +167,15 @@ def _too_large(sizes: Shape, windows: tuple[AxisWindow, ...], outputs: Shape) ->
         what += f", dilated to {show(reach)},"
     return LayerError(
         "kernel-too-large",
-        f"{what} does not fit the {show(sizes)} map",
+        f"{what} does not fit the {_map(sizes)}",
         option="kernel",
         label=label,
         help=(_fitting(sizes, windows, kernel),),
     )
+
+
+def _map(sizes: Shape) -> str:
+    return f"{show(sizes)} map" if len(sizes) > 1 else f"map of length {sizes[0]}"
 
 
 def _fitting(sizes: Shape, windows: tuple[AxisWindow, ...], kernel: Shape) -> str:

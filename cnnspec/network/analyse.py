@@ -84,7 +84,8 @@ def _provenance(node: Node, graph: Graph, table: Sequence[LayerFacts]) -> list[s
         if shape is not None:
             source = graph.nodes[index]
             line = source.origin.keyword.line
-            notes.append(f"input of `{node.name}` is {show(shape)}, from `{source.name}` on line {line}")
+            what = show(shape) if len(shape) > 1 else f"a vector of {shape[0]}"
+            notes.append(f"input of `{node.name}` is {what}, from `{source.name}` on line {line}")
     return notes
 
 
@@ -99,7 +100,7 @@ def _wrong_claim(claim: Claim, graph: Graph, table: Sequence[LayerFacts]) -> Dia
         "wrong-claim",
         f"the output of `{graph.nodes[claim.node].name}` is {show(shape)}, not {show(claim.shape)}",
         claim.span,
-        label="; ".join(derivation) or f"{show(shape)} from `{node.name}`",
+        label="; ".join(derivation) or f"`{node.layer.written()}` gives {show(shape)}",
         notes=(
             f"`{node.name}` is `{node.layer.written()}` on line {node.origin.keyword.line}",
             *_provenance(node, graph, table),

@@ -38,11 +38,12 @@ def bind(kind: type[D], call: LayerCall, scope: Scope) -> Bound[D]:
         try:
             values[name] = kind.options()[name].accept(evaluate(expression, scope))
         except EvaluationError as error:
-            faults.append(error.diagnostic)
+            faults += error.findings
         except OptionError as error:
             faults.append(_wrong_value(kind, name, error, expression.span))
     faults += _missing(kind, call.keyword, places)
-    return Bound(None if faults else kind(**values), places, tuple(faults))
+    complete = not faults and len(values) == len(places)
+    return Bound(kind(**values) if complete else None, places, tuple(faults))
 
 
 def _assign(
@@ -72,9 +73,10 @@ def _missing(kind: type[Declaration], keyword: Identifier, given: Mapping[str, S
     return [
         Diagnostic(
             "missing-argument",
-            f"`{keyword.text}` needs `{name}`: {option.help}",
+            f"`{keyword.text}` needs `{name}`",
             keyword.span,
-            help=(f"write `{kind.usage()}`", f"for example `{kind.example}`"),
+            notes=(f"`{name}`: {option.help}",),
+            help=(f"write `{kind.usage()}`, for example `{kind.example}`",),
         )
         for name, option in kind.options().items()
         if option.required and name not in given
@@ -82,7 +84,7 @@ def _missing(kind: type[Declaration], keyword: Identifier, given: Mapping[str, S
 
 
 def _wrong_value(kind: type[Declaration], name: str, error: OptionError, span: Span) -> Diagnostic:
-    help = error.help or f"`{name}` is the {kind.options()[name].help}"
+    help = error.help or f"`{name}`: {kind.options()[name].help}"
     return Diagnostic("wrong-value", f"`{name}` {error.message}", span, help=(help,))
 
 

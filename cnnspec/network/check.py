@@ -87,7 +87,12 @@ def _whole_network(
     """What can only be asked of a network all of whose layers are known."""
     yield from check_expectations(graph, facts)
     if train is not None:
-        yield from check_agreement(graph, facts, recipe.data, data or train.span)
+        yield from check_agreement(graph, facts, recipe.data, data or _head(train.span))
+
+
+def _head(block: Span) -> Span:
+    """The word `train` that opens a block."""
+    return block.source.span(block.start, block.start + len("train"))
 
 
 def _only(tree: File, faults: list[Diagnostic]) -> tuple[Network | None, Train | None]:
@@ -99,8 +104,9 @@ def _only(tree: File, faults: list[Diagnostic]) -> tuple[Network | None, Train |
         message = f"a second network, `{extra.name.text}`: a file holds one"
         faults.append(Diagnostic("second-network", message, extra.name.span, labels=(first,)))
     for block in trains[1:]:
+        first = Label(_head(trains[0].span), "the first one")
         message = "a second `train` block: a file holds one"
-        faults.append(Diagnostic("second-train", message, block.span))
+        faults.append(Diagnostic("second-train", message, _head(block.span), labels=(first,)))
     if not networks and not faults and not any(isinstance(item, Broken) for item in tree.items):
         help = ("begin with `network Name {`, then `input 1x28x28` and one layer a line",)
         faults.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from cnnspec.language.diagnostics import Diagnostic, did_you_mean
@@ -13,6 +14,7 @@ from cnnspec.language.syntax import (
     Conditional,
     Expression,
     Group,
+    Invalid,
     Name,
     Number,
     Sizes,
@@ -49,11 +51,19 @@ _COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
 
 
 class EvaluationError(Exception):
-    """An expression has no value; `diagnostic` says why."""
+    """An expression has no value; `findings` say why, unless that is reported already."""
 
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
+    def __init__(self, *findings: Diagnostic) -> None:
+        super().__init__(*(finding.message for finding in findings))
+        self.findings = findings
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the language. `compute` may raise `ValueError` with what it needs."""
+
+    parameters: tuple[str, ...]
+    compute: Callable[..., Value]
 
 
 class Scope:
@@ -65,7 +75,7 @@ class Scope:
     def __init__(
         self,
         values: Mapping[str, Value] | None = None,
-        functions: Mapping[str, Callable[..., Value]] | None = None,
+        functions: Mapping[str, Function] | None = None,
         *,
         symbols: bool = True,
     ) -> None:
@@ -99,6 +109,8 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
             return evaluate(then if _truth(condition, scope) else otherwise, scope)
         case Call():
             return _call(expression, scope)
+        case Invalid():
+            raise EvaluationError
         case _:
             assert_never(expression)
 
@@ -173,9 +185,13 @@ def _call(expression: Call, scope: Scope) -> Value:
             "unknown-function", f"there is no function `{name}`", expression.function.span, help=help
         )
     arguments = [evaluate(argument, scope) for argument in expression.arguments]
+    if len(arguments) != len(function.parameters):
+        usage = f"{expression.function.text}({', '.join(function.parameters)})"
+        message = f"`{usage}` is given {len(arguments)} arguments"
+        raise _error("wrong-operand", message, expression.span)
     try:
-        return function(*arguments)
-    except (TypeError, ValueError) as error:
+        return function.compute(*arguments)
+    except ValueError as error:
         raise _error("wrong-operand", f"`{expression.function.text}`: {error}", expression.span) from None
 
 

@@ -8,7 +8,7 @@ from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.syntax import Binary, Expression, Name
 from cnnspec.layers.declaration import written
 from cnnspec.layers.options import Value
-from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
+from cnnspec.network.evaluate import EvaluationError, Function, Scope, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,8 @@ def _scope(graph: Graph, facts: Facts) -> Scope:
     }
     for index, node in enumerate(graph.nodes):
         values.setdefault(node.name, index)
-    return Scope(values, {"receptive_field": _receptive_field(graph, facts)}, symbols=False)
+    functions = {"receptive_field": Function(("layer",), _receptive_field(graph, facts))}
+    return Scope(values, functions, symbols=False)
 
 
 def _receptive_field(graph: Graph, facts: Facts) -> Callable[[Value], Value]:
@@ -54,7 +55,7 @@ def _check(line: Expectation, scope: Scope, graph: Graph, facts: Facts) -> Itera
     try:
         holds = evaluate(line.condition, scope)
     except EvaluationError as error:
-        yield error.diagnostic
+        yield from error.findings
         return
     if holds is True:
         return

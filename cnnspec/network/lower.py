@@ -118,7 +118,7 @@ class _Lowering:
 
     def _inputs(self, layer: Layer, call: LayerCall) -> tuple[int, ...] | None:
         if layer.arity == 0:
-            if self.current is not None:
+            if self.nodes:
                 self.faults.append(self._second_input(call))
                 return None
             return ()
@@ -158,7 +158,7 @@ class _Lowering:
         try:
             shape = sample_shape(evaluate(expression, self.scope))
         except EvaluationError as error:
-            self.faults.append(error.diagnostic)
+            self.faults += error.findings
         except OptionError as error:
             message = f"a claimed shape {error.message}"
             self.faults.append(Diagnostic("wrong-value", message, expression.span))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.layers import show
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnspec.language.diagnostics import Diagnostic
     from cnnspec.network.check import Checked
-    from cnnspec.network.graph import Facts, Graph, LayerFacts, Node, ReceptiveField
+    from cnnspec.network.graph import LayerFacts, Node, ReceptiveField
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -93,15 +91,3 @@ def _field(field: ReceptiveField | None) -> Json:
         "jump": [axis.jump for axis in field],
         "start": [axis.start for axis in field],
     }
-
-
-def last_convolution(graph: Graph, facts: Facts) -> str | None:
-    """How much of the input the last convolution sees; ideally all of it, as the lecture says."""
-    places = [i for i, node in enumerate(graph.nodes) if node.layer.family == "convolution"]
-    shape = facts.layers[graph.sources()[0]].shape
-    field = facts.layers[places[-1]].receptive_field if places else None
-    if not field or not shape:
-        return None
-    seen = show(tuple(axis.size for axis in field))
-    whole = show(shape[1:])
-    return f"`{graph.nodes[places[-1]].name}`, the last convolution, sees {seen} of the {whole} input"

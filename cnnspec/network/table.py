@@ -1,0 +1,126 @@
+"""The table of a network's layers: columns and cells as text, for a terminal, a pipe and `print(network)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from cnnspec.layers import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnspec.network.graph import Facts, Graph, LayerFacts
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+    optional: bool = False
+    """Left out where there is no room for the whole table."""
+
+
+COLUMNS: Final = (
+    Column("layer"),
+    Column("what it is"),
+    Column("output", "right"),
+    Column("weights + biases", "right", optional=True),
+    Column("params", "right"),
+    Column("MACs", "right"),
+    Column("receptive field", "right"),
+)
+
+
+def layer_rows(graph: Graph, facts: Facts) -> list[Row]:
+    """The cells of every layer, in the order of `COLUMNS`."""
+    source = facts.layers[graph.sources()[0]] if graph.sources() else None
+    return [
+        _row(node.name, node.layer.written(), layer, source)
+        for node, layer in zip(graph.nodes, facts.layers, strict=True)
+    ]
+
+
+def _row(name: str, written: str, layer: LayerFacts, source: LayerFacts | None) -> Row:
+    if layer.shape is None:
+        return (name, written, "?", "", "", "", "")
+    weights, biases = (sum(w.size for w in layer.weights if w.role == role) for role in ("weight", "bias"))
+    return (
+        name,
+        written,
+        show(layer.shape),
+        f"{weights:,} + {biases:,}" if layer.weights else "",
+        f"{layer.params:,}" if layer.weights else "",
+        f"{layer.macs:,}" if layer.macs else "",
+        _field(layer, source) if source else "",
+    )
+
+
+def _field(layer: LayerFacts, source: LayerFacts) -> str:
+    """The size of the receptive field; `all` where it holds the whole input."""
+    if not layer.receptive_field or not source.shape:
+        return ""
+    whole = all(
+        axis.start <= 0 and axis.start + axis.size >= n
+        for axis, n in zip(layer.receptive_field, source.shape[1:], strict=True)
+    )
+    return "all" if whole else show(tuple(axis.size for axis in layer.receptive_field))
+
+
+def total_lines(graph: Graph, facts: Facts) -> list[str]:
+    """What stands under the table: the sums, and how much of the input the last convolution sees."""
+    totals = facts.totals()
+    frozen = totals.params - totals.trainable_params
+    lines = [
+        f"parameters   {totals.params:,}" + (f", {frozen:,} not trained" if frozen else ""),
+        f"MACs         {totals.macs:,} multiply-accumulates an input ({2 * totals.macs:,} FLOPs)",
+        f"memory       {in_bytes(totals.weight_bytes)} of weights, "
+        f"{in_bytes(totals.activation_bytes)} of activations an input, in float32",
+    ]
+    sight = _last_convolution(graph, facts)
+    return [*lines, f"sight        {sight}"] if sight else lines
+
+
+def _last_convolution(graph: Graph, facts: Facts) -> str | None:
+    """How much of the input the last convolution sees; ideally all of it."""
+    places = [i for i, node in enumerate(graph.nodes) if node.layer.family == "convolution"]
+    shape = facts.layers[graph.sources()[0]].shape
+    field = facts.layers[places[-1]].receptive_field if places else None
+    if not field or not shape:
+        return None
+    seen = show(tuple(axis.size for axis in field))
+    return (
+        f"`{graph.nodes[places[-1]].name}`, the last convolution, sees {seen} of the {show(shape[1:])} input"
+    )
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes in a person's words: `246.8 kB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def plain(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """A table as aligned text without lines."""
+    sizes = widths(columns, rows)
+    lines = []
+    for cells in ([column.title for column in columns], *rows):
+        aligned = (
+            cell.rjust(size) if column.align == "right" else cell.ljust(size)
+            for cell, size, column in zip(cells, sizes, columns, strict=True)
+        )
+        lines.append("  ".join(aligned).rstrip())
+    return "\n".join(lines)
+
+
+def widths(columns: Sequence[Column], rows: Sequence[Row]) -> list[int]:
+    """Characters that each column needs."""
+    return [max([len(column.title), *(len(row[i]) for row in rows)]) for i, column in enumerate(columns)]

@@ -1,0 +1,36 @@
+"""The whole text of every kind of message, and that none is missing."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cnnspec.language.rendering import render_all
+from cnnspec.language.source import Source
+from cnnspec.network.check import check_source
+from tests.support import golden
+
+CODE = re.compile(r"^(?:error|warning)\[([a-z-]+)\]", re.MULTILINE)
+PACKAGE = Path(__file__).parent.parent.parent / "cnnspec"
+
+# raised where files are read or commands run; their texts are held by tests/language/test_reading.py
+ELSEWHERE = {"cannot-read", "file-not-found", "file-too-large", "not-a-file", "not-utf8"}
+
+
+def findings(text):
+    return render_all(check_source(Source("net.cnn", text)).diagnostics)
+
+
+@pytest.mark.parametrize("path", golden.cases("diagnostics"), ids=golden.name)
+def test_diagnostics_match_the_golden_text(path, update_golden):
+    golden.check(path, findings, update_golden)
+
+
+def test_every_code_has_a_case():
+    declared = set()
+    for room in ("language", "layers", "network"):
+        for file in (PACKAGE / room).glob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            declared |= set(re.findall(r'(?:Diagnostic|LayerError|_error)\(\s*"([a-z-]+)"', text))
+    shown = {code for path in golden.cases("diagnostics") for code in CODE.findall(path.read_text("utf-8"))}
+    assert declared - ELSEWHERE - shown == set()
