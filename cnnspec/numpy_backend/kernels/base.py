@@ -210,12 +210,13 @@ def flat(array: Array) -> Array:
 
 def add_product(a: Array, b: Array, total: Array, spare: Array, moment: Moment) -> Run:
     """Bind `total = a b` for the first piece, `total += a b` for the others; `spare` is like `total`."""
+    multiply = np.multiply if a.shape[-1] == 1 else np.matmul  # a matrix product of one term is slow
 
     def run() -> None:
         if moment.first:
-            np.matmul(a, b, out=total)
+            multiply(a, b, out=total)
         else:
-            np.matmul(a, b, out=spare)
+            multiply(a, b, out=spare)
             np.add(total, spare, out=total)
 
     return run
@@ -223,8 +224,8 @@ def add_product(a: Array, b: Array, total: Array, spare: Array, moment: Moment) 
 
 def add_rows(rows: Array, total: Array, spare: Array, moment: Moment) -> Run:
     """Bind the sum of each row of `rows`, added to `total` but for the first piece."""
-    ones = np.ones(rows.shape[-1], rows.dtype)
-    return add_product(rows, ones, total, spare, moment)
+    ones = np.ones((rows.shape[-1], 1), rows.dtype)
+    return add_product(rows, ones, total[:, None], spare[:, None], moment)
 
 
 _KERNELS: Final[dict[type[Layer], type[Kernel[Layer]]]] = {}

@@ -76,9 +76,11 @@ class TiledAxis:
         """The length of the padded axis."""
         return self.n + self.window.before + self.window.after
 
-    def place(self, a: int, i: int) -> int:
-        """The index in the patch of what output `a` of the tile and place `i` of the kernel meet."""
-        return self.offsets.index(a * self.window.stride + i * self.window.dilation)
+    def kernel(self, a: int) -> slice:
+        """The places of the patch that the kernel takes for output `a` of the tile."""
+        first = a * self.window.stride // self.spacing
+        step = max(self.window.dilation // self.spacing, 1)
+        return slice(first, first + (self.window.kernel - 1) * step + 1, step)
 
     def inputs(self, place: int) -> slice:
         """The padded input positions that one place of the patch takes, tile by tile."""
