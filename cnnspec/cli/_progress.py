@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.cli._output import size, wants_color
+from cnnspec.cli._output import wants_color
+from cnnspec.network.table import in_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,7 +72,7 @@ class Lines(Display):
         """Print one line for each file."""
         if name not in self._announced:
             self._announced.add(name)
-            self.say(f"downloading {name}" + (f", {size(total)}" if total else ""))
+            self.say(f"downloading {name}" + (f", {in_bytes(total)}" if total else ""))
 
     def epoch(self, epoch: Epoch) -> None:
         """Print a row."""
@@ -108,7 +109,7 @@ class Live(Lines):
         if self._task is None or name not in self._announced:
             self._announced.add(name)
             self._task = self._bar.add_task(name, total=total, note="")
-        self._bar.update(self._task, completed=done, note=size(done))
+        self._bar.update(self._task, completed=done, note=in_bytes(done))
 
     @contextmanager
     def loading(self) -> Iterator[None]:

@@ -83,8 +83,8 @@ def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
     changes = {name: value for name, value in given.items() if value is not None}
     kind: type[DataKind] | None = arguments.data
     if kind is not None:
-        kept = {name: value for name, value in dict(recipe.data).items() if name in kind.options()}
-        recipe = replace(recipe, data=kind.model_validate(kept))
+        kept = {name: value for name, value in recipe.data.values().items() if name in kind.options()}
+        recipe = replace(recipe, data=kind().replaced(**kept))
     return replace(recipe, **changes)
 
 
@@ -198,8 +198,9 @@ def _check_memory(graph: Graph, facts: Facts, recipe: Recipe) -> None:
     check_memory(
         lambda batch: make_plan(graph, facts, batch=batch, training=True, loss=recipe.loss),
         min(recipe.batch, image_count(recipe.data)),
-        data_bytes(recipe.data) + state_bytes(recipe.optimizer, facts),
-        available_memory(),
+        data_bytes=data_bytes(recipe.data),
+        state_bytes=state_bytes(recipe.optimizer, facts),
+        available=available_memory(),
     )
 
 

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
+from cnnspec.network.table import in_bytes
 from cnnspec.training.errors import TrainingError
-
-KILO: Final = 1000
 
 
 class Sized(Protocol):
@@ -27,40 +26,45 @@ class MemoryShortage(TrainingError):  # noqa: N818 - a state of the machine, not
 
 
 def check_memory(
-    plan_for: Callable[[int], Sized], batch: int, other_bytes: int, available: int | None
+    plan_for: Callable[[int], Sized],
+    batch: int,
+    *,
+    data_bytes: int,
+    state_bytes: int,
+    available: int | None,
 ) -> None:
     """Refuse a run that does not fit.
 
     Args:
         plan_for: the plan at a batch size.
         batch: the batch size of the run.
-        other_bytes: what the run needs apart from the plan: data and optimizer.
+        data_bytes: what the data need.
+        state_bytes: what the optimizer keeps.
         available: bytes that can be had; nothing where that is not known.
 
     Raises:
         MemoryShortage: it names the largest layer, and the largest halved batch that fits.
     """
     plan = plan_for(batch)
-    need = plan.total_bytes + other_bytes
-    if available is None or need <= available:
+    network = plan.total_bytes + state_bytes
+    if available is None or network + data_bytes <= available:
         return
     message = (
-        f"a batch of {batch} needs {show_bytes(need)} of memory, and {show_bytes(available)} are available"
-        f" (network {show_bytes(plan.total_bytes)}, data and optimizer {show_bytes(other_bytes)})"
+        f"a batch of {batch} needs {in_bytes(network + data_bytes)} of memory,"
+        f" and {in_bytes(available)} are available"
+        f" (network and optimizer {in_bytes(network)}, data {in_bytes(data_bytes)})"
     )
-    raise MemoryShortage(message, *_advice(plan_for, plan, batch, other_bytes, available))
+    if data_bytes >= available:
+        help = "the data alone do not fit: use a smaller data set, or a smaller `resize`"
+        raise MemoryShortage(message, help)
+    raise MemoryShortage(message, *_advice(plan_for, plan, batch, available - data_bytes - state_bytes))
 
 
-def _advice(
-    plan_for: Callable[[int], Sized], plan: Sized, batch: int, other_bytes: int, available: int
-) -> Iterator[str]:
-    if other_bytes >= available:
-        yield "data and optimizer alone do not fit: use a smaller data set, or a smaller `resize`"
-        return
+def _advice(plan_for: Callable[[int], Sized], plan: Sized, batch: int, room: int) -> Iterator[str]:
     layer, size = max(plan.bytes_by_node.items(), key=lambda item: item[1], default=("", 0))
     if layer:
-        yield f"the layer that needs most is `{layer}`, {show_bytes(size)}"
-    smaller = _fitting_batch(plan_for, batch, available - other_bytes)
+        yield f"the layer that needs most is `{layer}`, {in_bytes(size)}"
+    smaller = _fitting_batch(plan_for, batch, room)
     if smaller:
         yield f"`--batch {smaller}` fits"
     else:
@@ -74,13 +78,3 @@ def _fitting_batch(plan_for: Callable[[int], Sized], batch: int, room: int) -> i
         if plan_for(batch).total_bytes <= room:
             return batch
     return None
-
-
-def show_bytes(count: int) -> str:
-    """A number of bytes for people: `812.0 kB`, `1.4 GB`."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < KILO:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= KILO
-    return f"{amount:,.1f} TB"

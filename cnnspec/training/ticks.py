@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
+
+FLAT: Final = 1e-12
+"""Values that differ by less than this share of their size are drawn as one."""
+TINY: Final = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,10 @@ def nice_step(span: float, most: int) -> float:
 
 def nice_axis(low: float, high: float, most: int = 6) -> Axis:
     """An axis of at most `most` steps, or one more, whose first and last ticks enclose `low` and `high`."""
-    if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
-        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
+    size = max(abs(low), abs(high))
+    if high - low <= max(FLAT * size, TINY):
+        around = size / 2 if size > TINY else 0.5
+        low, high = low - around, high + around
     step = nice_step(high - low, most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(index * step for index in range(first, max(last, first + 1) + 1))

@@ -57,7 +57,11 @@ def train(
     """
     start = time.perf_counter()
     model = build_model(graph, facts, recipe, batch=usable_batch(recipe, data))
-    history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
+    try:
+        history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
+    except BaseException:
+        model.close()
+        raise
     return TrainingResult(model, history, time.perf_counter() - start)
 
 
