@@ -1,4 +1,4 @@
-"""LeNet on the digits, as `specs/lenet.cnn` says it: the accuracy that PyTorch reaches with these settings."""
+"""LeNet on the digits, as `specs/lenet.cnn` says it: the accuracy that PyTorch reaches in the same way."""
 
 from pathlib import Path
 
