@@ -104,28 +104,30 @@ class Live(Lines):
 
     def downloading(self, name: str, done: int, total: int | None) -> None:
         """Show a bar for each file."""
-        if self._bar is None:
-            return
+        bar = self._bar or self._open()
         if self._task is None or name not in self._announced:
             self._announced.add(name)
-            self._task = self._bar.add_task(name, total=total, note="")
-        self._bar.update(self._task, completed=done, note=in_bytes(done))
+            self._task = bar.add_task(name, total=total, note="")
+        bar.update(self._task, completed=done, note=in_bytes(done))
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Keep a bar on the screen for each file that is downloaded."""
-        with self._new_bar() as self._bar:
+        """Take the bars of downloads, if there were any, off the screen at the end."""
+        try:
             yield
-        self._bar = self._task = None
+        finally:
+            self._close()
 
     @contextmanager
     def training(self, epochs: int) -> Iterator[None]:
         """Keep the bar on the screen while the epochs run."""
         self.say(HEADING)
         self._epochs = epochs
-        with self._new_bar() as self._bar:
-            self._task = self._bar.add_task(f"epoch 1/{epochs}", total=None, note="")
+        try:
+            self._task = self._open().add_task(f"epoch 1/{epochs}", total=None, note="")
             yield
+        finally:
+            self._close()
 
     def step(self, step: Step) -> None:
         """Move the bar, at most ten times a second."""
@@ -141,10 +143,11 @@ class Live(Lines):
             note=f"batch {step.batch}/{step.batches}  loss {step.loss:.4f}",
         )
 
-    def _new_bar(self) -> Progress:
+    def _open(self) -> Progress:
+        """Put a bar on the screen; whoever opens it closes it, though it be interrupted while it opens."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        return Progress(
+        self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[note]}", markup=False),
@@ -153,6 +156,14 @@ class Live(Lines):
             transient=True,
             refresh_per_second=8,
         )
+        self._bar.start()
+        return self._bar
+
+    def _close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
 
 
 def choose_display(quiet: bool) -> Display:

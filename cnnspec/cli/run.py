@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cnnspec.cli._interruption import Interruption
 from cnnspec.cli._output import grouped, print_diagnostics
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK
 from cnnspec.network.check import check_file
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cnnspec.cli._progress import Display
     from cnnspec.language.source import Source
     from cnnspec.network.graph import Facts, Graph
-    from cnnspec.training import DataSet, Epoch, TrainableModel, TrainingError
+    from cnnspec.training import DataSet, Epoch, Step, TrainableModel, TrainingError
     from cnnspec.training.recorder import Recorder
 
 SUMMARY = "train the network of a file, and keep weights, figures and curves in a folder"
@@ -158,6 +159,10 @@ def _guarded(
         with contextlib.suppress(TrainingError):  # the disk may be full: the first error has been said
             recorder.end("diverged" if isinstance(error, Diverged) else "failed", error.message)
         return FINDINGS
+    except Exception as error:  # said by whoever catches it; the record must not stay at `running`
+        with contextlib.suppress(TrainingError):
+            recorder.end("failed", str(error) or type(error).__name__)
+        raise
     recorder.end("finished")
     return OK
 
@@ -174,7 +179,11 @@ def _learn(
         recorder.finish_epoch(epoch, model)
         display.epoch(epoch)
 
-    recipe = recorder.recipe
+    def on_step(step: Step) -> None:
+        display.step(step)
+        interruption.check()
+
+    recipe, interruption = recorder.recipe, Interruption()
     with display.loading():
         data = load_data(recipe.data, data_dir, display.downloading)
     model = build_model(graph, facts, recipe, batch=usable_batch(recipe, data))
@@ -182,8 +191,8 @@ def _learn(
         threads = Threads(model.plan.workers, model.plan.micro_batch, cpus())
         recorder.begin(start_record(source, graph, facts, recipe, data, threads))
         _announce(recorder, display, facts, data)
-        with display.training(recipe.epochs):
-            run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=display.step)
+        with interruption, display.training(recipe.epochs):
+            run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
     finally:
         model.close()
 

@@ -81,6 +81,8 @@ class Recorder:
 
     def kept(self) -> str:
         """What a run that did not end well leaves, in words."""
+        if not self.record:
+            return "training had not begun, and nothing was written"
         if not self.history:
             return f"no epoch was finished; {self.folder.record} says what was run"
         return f"{self.folder.path} holds the weights and figures up to epoch {self.history[-1].number}"

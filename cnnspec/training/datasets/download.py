@@ -97,11 +97,17 @@ def _chunks(url: str, name: str, progress: Progress) -> Iterator[bytes]:
         error.close()
         raise MirrorError(f"answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
-        raise MirrorError(str(error.reason)) from error
+        raise MirrorError(_words(error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise MirrorError(str(error) or type(error).__name__) from error
+        raise MirrorError(_words(error)) from error
     if total is not None and done < total:
         raise MirrorError(f"cut the connection after {done} of {total} bytes")
+
+
+def _words(reason: BaseException | str) -> str:
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror.lower()
+    return str(reason) or type(reason).__name__
 
 
 def _length(header: str | None) -> int | None:
