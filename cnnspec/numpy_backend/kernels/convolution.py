@@ -200,9 +200,8 @@ class ConvKernel(Kernel[Conv]):
         return at.shared["matrix"] if at.shared else at.weights["weight"].reshape(self.matrix.shape)
 
     def _described(self) -> tuple[str, str]:
-        size = (
-            f"{self.layer.groups} x " * (self.layer.groups > 1) + f"{self.matrix.rows}x{self.matrix.columns}"
-        )
+        groups = f"{self.layer.groups} times " if self.layer.groups > 1 else ""
+        size = f"{groups}{self.matrix.rows}x{self.matrix.columns}"
         if self.direct:
             return f"matrix product {size}", "a 1x1 kernel needs no patches"
         if self.matrix.is_weight:

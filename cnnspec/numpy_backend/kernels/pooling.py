@@ -73,8 +73,9 @@ class _PoolKernel(Kernel[P]):
 
     def covers(self, parts: list[Part]) -> bool:
         """Whether the parts reach every element of the map."""
-        images = parts[0].map.shape[-1]
-        return sum(part.map.size for part in parts) == images * product(self.inputs[0].shape)
+        images: int = parts[0].map.shape[-1]
+        reached: int = sum(part.map.size for part in parts)
+        return reached == images * product(self.inputs[0].shape)
 
 
 def _tiles(n: int, window: AxisWindow) -> bool:
