@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnnspec.cli._progress import Display
     from cnnspec.language.source import Source
     from cnnspec.network.graph import Facts, Graph
+    from cnnspec.numpy_backend.plan import Plan
     from cnnspec.training import DataSet, Epoch, Step, TrainableModel, TrainingError
     from cnnspec.training.recorder import Recorder
 
@@ -199,13 +200,20 @@ def _learn(
 
 def _check_memory(graph: Graph, facts: Facts, recipe: Recipe) -> None:
     from cnnspec.numpy_backend.plan import make_plan
+    from cnnspec.training import TrainingError
     from cnnspec.training.datasets.load import data_bytes, image_count
     from cnnspec.training.machine import available_memory
     from cnnspec.training.memory import check_memory
     from cnnspec.training.optimizers import state_bytes
 
+    def plan_for(batch: int) -> Plan:
+        try:
+            return make_plan(graph, facts, batch=batch, training=True, loss=recipe.loss)
+        except (ValueError, NotImplementedError) as error:
+            raise TrainingError(f"this network cannot be trained: {error}") from error
+
     check_memory(
-        lambda batch: make_plan(graph, facts, batch=batch, training=True, loss=recipe.loss),
+        plan_for,
         min(recipe.batch, image_count(recipe.data)),
         data_bytes=data_bytes(recipe.data),
         state_bytes=state_bytes(recipe.optimizer, facts),

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import Shape
-from cnnspec.layers.declaration import option
-from cnnspec.layers.options import Extent, flag, optional_extent
+from cnnspec.layers.declaration import OptionError, option
+from cnnspec.layers.options import Extent, describe, flag, optional_extent
 from cnnspec.recipe.kinds import RecipeKind, Role
+
+
+def image_size(value: object) -> Extent | None:
+    """One number for height and width, or two; or nothing."""
+    size = optional_extent(value)
+    if isinstance(size, tuple) and len(size) > 2:
+        raise OptionError(f"must be one number, or height and width, not {describe(size)}")
+    return size
 
 
 class _ImageData(RecipeKind):
@@ -18,7 +26,7 @@ class _ImageData(RecipeKind):
     classes: ClassVar[int]
 
     resize: Extent | None = option(
-        optional_extent, "height and width to resize every image to, bilinearly", default=None
+        image_size, "height and width to resize every image to, bilinearly", default=None
     )
     normalize: bool = option(
         flag, "subtract the training pixels' mean, divide by their standard deviation", default=False

@@ -64,7 +64,8 @@ class RunFolder:
         from safetensors.numpy import save
 
         whole = {name: np.ascontiguousarray(array) for name, array in weights.items()}
-        about = {"network": network, "epoch": str(epoch.number)}
+        # One entry: safetensors writes several in an order that differs from run to run.
+        about = {"cnnspec": json.dumps({"network": network, "epoch": epoch.number})}
         write_atomically(self.weights, save(whole, about))
         append(self.metrics, row(epoch).encode())
 

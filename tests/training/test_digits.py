@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cnnspec.recipe import Digits
+from cnnspec.recipe import Digits, kinds
 from cnnspec.training.datasets import load_data
-from cnnspec.training.datasets.load import DIGITS_FOLDER, data_bytes, image_count
+from cnnspec.training.datasets.load import DIGITS_FOLDER, READERS, data_bytes, image_count
 from cnnspec.training.datasets.pixels import moments
 
 COUNTS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -77,3 +77,7 @@ def test_the_source_is_named_beside_the_files():
     text = (DIGITS_FOLDER / "ATTRIBUTION.md").read_text()
     assert "Alpaydin" in text
     assert "CC BY 4.0" in text
+
+
+def test_every_data_set_of_the_language_has_a_reader():
+    assert set(READERS) == set(kinds("data"))

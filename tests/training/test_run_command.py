@@ -40,6 +40,7 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "broken.cnn").write_text("network Broken {\n    input 1x8x8\n    conv 4 9x9\n}\n")
     (tmp_path / "large.cnn").write_text(SPEC.replace("LR", "0.1").replace("1x8x8", "1x28x28"))
     (tmp_path / "seven.cnn").write_text(SPEC.replace("LR", "0.1").replace("dense 10", "dense 7"))
+    (tmp_path / "cube.cnn").write_text(SPEC.replace("LR", "0.1").replace("digits", "digits resize=8x8x8"))
     (tmp_path / "binary.cnn").write_bytes(b"\xff\xfe\x00network")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
@@ -184,6 +185,11 @@ WRONG = {
         ["small.cnn", "--data", "mnist"],
         1,
         "a sample of `mnist` is 1x28x28, and the network takes 1x8x8",
+    ),
+    "a size of three numbers": (
+        ["cube.cnn"],
+        1,
+        "`resize` must be one number, or height and width, not `8x8x8`",
     ),
     "a folder that is not empty": (["small.cnn", "--out", "full"], 1, "error: the folder full is not empty"),
     "a file for a folder": (["small.cnn", "--out", "file"], 1, "error: file is a file: a run needs a folder"),

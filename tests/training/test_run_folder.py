@@ -112,9 +112,18 @@ def test_an_epoch_leaves_weights_and_a_row(here: Path):
     assert read["epoch"] == "1"
     assert float(read["train_loss"]) == pytest.approx(2.302585, abs=1e-5)
     with safe_open(folder.weights, "numpy") as file:
-        assert file.metadata() == {"network": "LeNet", "epoch": "1"}
+        assert json.loads(file.metadata()["cnnspec"]) == {"network": "LeNet", "epoch": 1}
         for name, array in weights.items():
             np.testing.assert_array_equal(file.get_tensor(name), array)
+
+
+def test_the_same_weights_give_the_same_bytes(here: Path):
+    weights = {f"conv{i}.weight": np.full(3, i, np.float32) for i in range(8)}
+    contents = set()
+    for _ in range(10):
+        RunFolder(here).add_epoch(EPOCH, weights, "LeNet")
+        contents.add((here / "weights.safetensors").read_bytes())
+    assert len(contents) == 1
 
 
 def test_a_row_by_hand():
