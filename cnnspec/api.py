@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnspec.layers import Layer, Shape, Weight
+    from cnnspec.layers.options import Value
     from cnnspec.network.graph import Facts, Graph, ReceptiveField, Totals
     from cnnspec.recipe import Recipe
     from cnnspec.training import DataSet, TrainableModel, TrainingResult
@@ -100,22 +101,22 @@ class Network:
         return f"<Network {self.name}: {self.totals.params:,} parameters>"
 
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """Check a `.cnn` file and give its network.
+def load(path: str | os.PathLike[str], **parameters: Value) -> Network:
+    """Check a `.cnn` file and give its network, with values for its parameters.
 
     Raises:
         SpecError: the file cannot be read, or has errors; its `diagnostics` say which.
     """
-    return _network(check_file(path))
+    return _network(check_file(path, parameters))
 
 
-def loads(text: str, name: str = "<string>") -> Network:
+def loads(text: str, name: str = "<string>", **parameters: Value) -> Network:
     """Check the text of a spec and give its network; `name` is what messages call it.
 
     Raises:
         SpecError: the text has errors; its `diagnostics` say which.
     """
-    return _network(check_source(Source(name, text)))
+    return _network(check_source(Source(name, text), parameters))
 
 
 def _network(checked: Checked) -> Network:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cnnspec.cli._output import print_diagnostics, print_table
+from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, OK
 from cnnspec.language.diagnostics import SpecError
 from cnnspec.network.check import check_file
@@ -14,9 +15,10 @@ from cnnspec.network.table import COLUMNS, layer_rows, total_lines
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cnnspec.language.diagnostics import Diagnostic
+    from cnnspec.layers.options import Value
     from cnnspec.network.check import Checked
 
 SUMMARY = "check shapes, parameters, costs and receptive fields, layer by layer"
@@ -25,12 +27,14 @@ EXAMPLES = """examples:
   cnnspec check --quiet specs/*.cnn        only what is wrong
   cnnspec check --json net.cnn | jq .totals
   cnnspec check - < net.cnn                from the standard input
+  cnnspec check net.cnn --set classes=10   with another value for a parameter
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a .cnn file, or - for the standard input")
+    add_parameters(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but findings")
     parser.add_argument(
@@ -42,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every file; 1 if any has errors."""
-    results = [_check(name) for name in arguments.files]
+    results = [_check(name, arguments.set) for name in arguments.files]
     diagnostics = [finding for _, findings in results for finding in findings]
     if arguments.json:
         documents = [
@@ -59,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     return FINDINGS if any(finding.is_error for finding in diagnostics) else OK
 
 
-def _check(name: str) -> tuple[Checked | None, Sequence[Diagnostic]]:
+def _check(name: str, parameters: Mapping[str, Value]) -> tuple[Checked | None, Sequence[Diagnostic]]:
     try:
-        checked = check_file(name)
+        checked = check_file(name, parameters)
     except SpecError as error:
         return None, error.diagnostics
     return checked, checked.diagnostics

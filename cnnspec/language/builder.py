@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.limits import MAX_AXES, MAX_INTEGER_DIGITS, MAX_NESTING
 from cnnspec.language.syntax import (
     Binary,
+    Block,
+    Body,
     Broken,
     Call,
     Chain,
@@ -18,18 +21,24 @@ from cnnspec.language.syntax import (
     File,
     Group,
     Identifier,
+    If,
     Invalid,
     Item,
     LayerCall,
+    Let,
+    Link,
     Name,
     NamedArgument,
     Network,
     Number,
+    Parameter,
+    Repeat,
     Sizes,
     Statement,
     Text,
     Train,
     Unary,
+    Use,
     depth,
 )
 from cnnspec.language.tokens import NEWLINE, Token
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
     from cnnspec.language.source import Source, Span
     from cnnspec.language.tables import Rule
 
-Tree = Expression | NamedArgument | LayerCall | Statement | Item | File
+Tree = Expression | NamedArgument | Link | Body | Parameter | Statement | Item | File
 Children = list["Tree | Token"]
 
 
@@ -56,6 +65,10 @@ _SUFFIXES = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _INTEGER = re.compile(r"[0-9]+(?:_[0-9]+)*")
 _SIZES = re.compile(r"[0-9]+(?:x[0-9]+)+")
 _DECIMAL = re.compile(r"([0-9]+(?:_[0-9]+)*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+
+
+_METHODS = {"if": "if_"}
+"""Rules whose name is a word of Python."""
 
 
 class Builder:
@@ -77,7 +90,10 @@ class Builder:
             return children
         if rule.passes_one and len(children) == 1:
             return children[0]
-        make = cast("Callable[[Children, Span], Tree]", getattr(self, rule.action))
+        make = cast(
+            "Callable[[Children, Span], Tree | Children]",
+            getattr(self, _METHODS.get(rule.action, rule.action)),
+        )
         return make(children, self.source.span(start, end))
 
     # --- the file ------------------------------------------------------------------------------------------
@@ -86,22 +102,54 @@ class Builder:
         """All items."""
         return File(cast("tuple[Item, ...]", tuple(children)), self.source)
 
+    def use(self, children: Children, span: Span) -> Use:
+        """`use "blocks.cnn"`."""
+        token = children[0]
+        assert isinstance(token, Token)
+        return Use(Text(token.text[1:-1], self.source.span(token.start, token.end)), span)
+
+    def block(self, children: Children, span: Span) -> Block:
+        """`block NAME(parameters) { ... }`."""
+        return Block(*self._headed(children), span)
+
     def network(self, children: Children, span: Span) -> Network:
-        """`network NAME { ... }`."""
-        name, *statements = children
-        return Network(self._identifier(name), cast("tuple[Statement, ...]", tuple(statements)), span)
+        """`network NAME(parameters) { ... }`."""
+        return Network(*self._headed(children), span)
+
+    def _headed(self, children: Children) -> tuple[Identifier, tuple[Parameter, ...], Body]:
+        name, *parameters, body = children
+        assert isinstance(body, Body)
+        return self._identifier(name), cast("tuple[Parameter, ...]", tuple(parameters)), body
+
+    def parameters(self, children: Children, span: Span) -> Children:
+        """`(channels, stride=1)`: passed on one by one."""
+        return children
+
+    def parameter(self, children: Children, span: Span) -> Parameter:
+        """`stride=1`."""
+        name, *default = children
+        return Parameter(self._identifier(name), cast("Expression", default[0]) if default else None)
 
     def train(self, children: Children, span: Span) -> Train:
         """`train { ... }`."""
         return Train(cast("tuple[LayerCall | Broken, ...]", tuple(children)), span)
 
+    def body(self, children: Children, span: Span) -> Body:
+        """`{ ... }`."""
+        return Body(cast("tuple[Statement, ...]", tuple(children)), span)
+
     def chain(self, children: Children, span: Span) -> Chain:
-        """`[name =] layer (-> layer)* [: claim]`."""
+        """`[name =] link (-> link)* [: claim]`."""
         name = self._identifier(children[0]) if isinstance(children[0], Token) else None
-        layers = tuple(child for child in children if isinstance(child, LayerCall))
+        links = tuple(child for child in children if isinstance(child, LayerCall | Repeat | If))
         last = children[-1]
-        claim = None if isinstance(last, LayerCall) else cast("Expression", last)
-        return Chain(name, layers, claim, span)
+        claim = None if isinstance(last, LayerCall | Repeat | If) else cast("Expression", last)
+        return Chain(name, links, claim, span)
+
+    def let(self, children: Children, span: Span) -> Let:
+        """`let name = value`."""
+        name, value = children
+        return Let(self._identifier(name), cast("Expression", value), span)
 
     def expect(self, children: Children, span: Span) -> Expect:
         """`expect condition`."""
@@ -112,7 +160,35 @@ class Builder:
         keyword, *arguments = children
         named = tuple(argument for argument in arguments if isinstance(argument, NamedArgument))
         positional = tuple(argument for argument in arguments if not isinstance(argument, NamedArgument))
-        return LayerCall(self._identifier(keyword), cast("tuple[Expression, ...]", positional), named, span)
+        values = cast("tuple[Expression, ...]", positional)
+        return LayerCall(self._identifier(keyword), values, named, None, span)
+
+    def composite(self, children: Children, span: Span) -> LayerCall:
+        """`add { ... }`."""
+        layer, body = children
+        assert isinstance(layer, LayerCall)
+        assert isinstance(body, Body)
+        return replace(layer, body=body, span=span)
+
+    def repeat(self, children: Children, span: Span) -> Repeat:
+        """`repeat 3 { ... }`, `repeat i in 1..3 { ... }`."""
+        *header, last, body = children
+        assert isinstance(body, Body)
+        variable, first = header if header else (None, None)
+        return Repeat(
+            self._identifier(variable) if variable else None,
+            cast("Expression | None", first),
+            cast("Expression", last),
+            body,
+            span,
+        )
+
+    def if_(self, children: Children, span: Span) -> If:
+        """`if condition { ... } else ...`."""
+        condition, then, *otherwise = children
+        assert isinstance(then, Body)
+        rest = cast("Body | If", otherwise[0]) if otherwise else None
+        return If(cast("Expression", condition), then, rest, span)
 
     def named(self, children: Children, span: Span) -> NamedArgument:
         """`padding=2`."""

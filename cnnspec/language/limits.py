@@ -10,5 +10,10 @@ MAX_INTEGER_DIGITS: Final = 18
 MAX_NAME_LENGTH: Final = 64
 MAX_AXES: Final = 8
 """Sizes joined by `x`: channels and at most seven spatial axes."""
+MAX_USE_DEPTH: Final = 16
+"""Files that use files."""
+MAX_REPEAT: Final = 10_000
+MAX_LAYERS: Final = 20_000
+"""Layers after all blocks and repeats are expanded."""
 MAX_SYNTAX_ERRORS: Final = 20
 """Syntax errors reported for one file."""

@@ -217,8 +217,8 @@ def _words(expected: set[str], layer: bool) -> list[str]:
         words.append("an argument" if symbols["__ANON_0"] in _texts(expected, symbols) else "a value")
     elif "NUMERIC" in expected:
         words.append("a number")
-    for text in ("network", "train", "->", ":", "=", "{", ",", ")", "]", "}"):
-        if text in _texts(expected, symbols):
+    for text in ("network", "block", "train", "->", ":", "=", "..", "{", ",", ")", "]", "}"):
+        if text in _texts(expected, symbols) and not (text == "{" and "NAME" in expected):
             words.append(f"`{text}`")
     if NEWLINE in expected:
         words.append("the end of the line")
@@ -239,7 +239,7 @@ def _advice(token: Token, previous: Token | None, expected: set[str]) -> str | N
     """What to do in the situations that people get into."""
     known = tables.load()
     if {"NETWORK", "TRAIN"} & expected:
-        return "a file holds `network Name { ... }` and `train { ... }`, and nothing beside them"
+        return "a file holds `network`, `block`, `train` and `use`, and nothing beside them"
     if token.kind in known.keywords.values() and "NAME" in expected:
         return f"`{token.text}` cannot be used as a name"
     if previous is not None and previous.text == "->":

@@ -23,16 +23,16 @@ def read(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     if name == STDIN:
-        return decode("<stdin>", sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
+        return decode("<stdin>", sys.stdin.buffer.read(MAX_FILE_BYTES + 1), path=STDIN)
     try:
         with open(name, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SpecError([_unreadable(name, error)]) from None
-    return decode(name, data)
+    return decode(name, data, path=name)
 
 
-def decode(name: str, data: bytes) -> Source:
+def decode(name: str, data: bytes, path: str | None = None) -> Source:
     """The text of a file's bytes.
 
     Raises:
@@ -44,7 +44,7 @@ def decode(name: str, data: bytes) -> Source:
             [Diagnostic("file-too-large", message, None, name, notes=("limit `MAX_FILE_BYTES`",))]
         )
     try:
-        return Source(name, data.decode("utf-8"))
+        return Source(name, data.decode("utf-8"), path)
     except UnicodeDecodeError as error:
         raise SpecError([_not_utf8(name, data, error)]) from None
 

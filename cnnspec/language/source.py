@@ -17,10 +17,14 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """A named text. `name` is what messages show: a path, or `<stdin>`."""
+    """A named text. `name` is what messages show: a path, or `<stdin>`.
+
+    `path` is where it was read from; a text from elsewhere has none, and cannot `use` other files.
+    """
 
     name: str
     text: str
+    path: str | None = None
 
     @cached_property
     def _starts(self) -> list[int]:

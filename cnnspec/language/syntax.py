@@ -127,21 +127,56 @@ class NamedArgument:
 
 @dataclass(frozen=True, slots=True)
 class LayerCall:
-    """`conv 6 5x5 padding=2`: a keyword, arguments by position, arguments by name."""
+    """`conv 6 5x5 padding=2`: a keyword, arguments by position and by name, and for `add { ... }` a body."""
 
     keyword: Identifier
     positional: tuple[Expression, ...]
     named: tuple[NamedArgument, ...]
+    body: Body | None
     span: Span
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """`repeat 3 { ... }`, `repeat i in 1..3 { ... }`; both ends of the range are included."""
+
+    variable: Identifier | None
+    first: Expression | None
+    last: Expression
+    body: Body
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """`if condition { ... } else { ... }`, or `else if`."""
+
+    condition: Expression
+    then: Body
+    otherwise: Body | If | None
+    span: Span
+
+
+Link = LayerCall | Repeat | If
+"""What may stand between two `->`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
-    """`[name =] layer (-> layer)* [: shape]`."""
+    """`[name =] link (-> link)* [: shape]`."""
 
     name: Identifier | None
-    layers: tuple[LayerCall, ...]
+    links: tuple[Link, ...]
     claim: Expression | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """`let name = value`."""
+
+    name: Identifier
+    value: Expression
     span: Span
 
 
@@ -160,15 +195,50 @@ class Broken:
     span: Span
 
 
-Statement = Chain | Expect | Broken
+Statement = Chain | Let | Expect | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """`{ ... }`: statements, one a line."""
+
+    statements: tuple[Statement, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a block or network, with its default if it has one."""
+
+    name: Identifier
+    default: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`use "blocks.cnn"`: brings in the blocks of another file."""
+
+    path: Text
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`block name(parameters) { ... }`."""
+
+    name: Identifier
+    parameters: tuple[Parameter, ...]
+    body: Body
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`network name { ... }`."""
+    """`network name(parameters) { ... }`."""
 
     name: Identifier
-    statements: tuple[Statement, ...]
+    parameters: tuple[Parameter, ...]
+    body: Body
     span: Span
 
 
@@ -180,7 +250,7 @@ class Train:
     span: Span
 
 
-Item = Network | Train | Broken
+Item = Use | Block | Network | Train | Broken
 
 
 @dataclass(frozen=True, slots=True)

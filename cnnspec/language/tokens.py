@@ -21,7 +21,7 @@ BROKEN: Final = "BROKEN"
 """Stands for what is no token. The parser accepts it nowhere, so that its statement counts as broken."""
 CLOSING: Final = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 OPENING: Final = tuple(CLOSING)
-TOP_LEVEL: Final = ("NETWORK", "TRAIN")
+TOP_LEVEL: Final = ("NETWORK", "TRAIN", "BLOCK", "USE")
 
 LOOKALIKES: Final = {
     "×": "write `x` between sizes: `5x5`",
@@ -136,9 +136,9 @@ def _no_token(token: Token, source: Source) -> Diagnostic:
 def _balance(tokens: list[Token], source: Source, result: Tokens) -> list[Token]:
     """Report brackets that do not match and repair them, so that the rest of the file is still read.
 
-    Braces never stand inside round or square brackets, and `network` and `train` at the start of a line are
-    always top level: what is open there was forgotten. A forgotten `{` is closed; another bracket that
-    matches nothing becomes `BROKEN`.
+    Braces never stand inside round or square brackets, and `network`, `block`, `train` and `use` at the start
+    of a line are always top level: what is open there was forgotten. A forgotten `{` is closed; another
+    bracket that matches nothing becomes `BROKEN`.
     """
     balanced: list[Token] = []
     opened: list[int] = []  # places in `balanced`
@@ -202,7 +202,7 @@ def _too_deep(source: Source, token: Token) -> Diagnostic:
 
 
 def _tidy(tokens: list[Token]) -> Iterator[Token]:
-    """Drop newlines inside round brackets and before `->`; end every statement with exactly one."""
+    """Drop newlines inside round brackets and before `->` and `else`; end each statement with exactly one."""
     arrow = tables.load().punctuation["->"]
     inside = 0
     held: Token | None = None  # a newline that is passed on once it is known to end a statement
@@ -211,7 +211,7 @@ def _tidy(tokens: list[Token]) -> Iterator[Token]:
         if token.kind == NEWLINE:
             held = held or token
             continue
-        if inside or token.kind == arrow or previous in (NEWLINE, "LBRACE"):
+        if inside or token.kind in (arrow, "ELSE") or previous in (NEWLINE, "LBRACE"):
             held = None
         if token.kind == "RBRACE" and previous not in (NEWLINE, "LBRACE") and held is None:
             held = Token(NEWLINE, "", token.start, token.start)

@@ -29,6 +29,7 @@ class LayerError(Exception):
         code: the slug of the diagnostic.
         message: what is wrong, one line.
         option: the option at fault, if it is one; otherwise the layer as a whole.
+        inputs: numbers of the inputs at fault, shown with where they come from.
         label: the arithmetic, written under the caret.
         notes: further facts.
         help: what to do.
@@ -40,6 +41,7 @@ class LayerError(Exception):
         message: str,
         *,
         option: str | None = None,
+        inputs: tuple[int, ...] = (),
         label: str = "",
         notes: tuple[str, ...] = (),
         help: tuple[str, ...] = (),
@@ -48,6 +50,7 @@ class LayerError(Exception):
         self.code = code
         self.message = message
         self.option = option
+        self.inputs = inputs
         self.label = label
         self.notes = notes
         self.help = help
@@ -94,15 +97,25 @@ Window = tuple[AxisWindow, ...] | Literal["pointwise", "everything"]
 """What one output unit sees of the layer's input: a window on every spatial axis, the unit at its own
 position, or the whole input."""
 
-Family = Literal["input", "convolution", "pooling", "dense", "activation", "regularization", "shape"]
+Family = Literal[
+    "input",
+    "convolution",
+    "pooling",
+    "dense",
+    "activation",
+    "normalization",
+    "regularization",
+    "shape",
+    "merge",
+]
 
 
 class Layer(Declaration, ABC):
     """One layer kind; an instance is one use of it with its options."""
 
     family: ClassVar[Family]
-    arity: ClassVar[int] = 1
-    """The number of inputs."""
+    arity: ClassVar[int | None] = 1
+    """The number of inputs; `None` for any number of them."""
     linear: ClassVar[bool] = False
     """Whether the output is an affine function of the input."""
 

@@ -13,7 +13,7 @@ class Input(Layer):
     """The input of the network: one sample, channel first."""
 
     family: ClassVar[Family] = "input"
-    arity: ClassVar[int] = 0
+    arity: ClassVar[int | None] = 0
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "input 1x28x28"
 

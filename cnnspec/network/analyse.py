@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.diagnostics import Diagnostic, Label
 from cnnspec.layers import LayerError, show
 from cnnspec.network import receptive_field
-from cnnspec.network.graph import Claim, Facts, Graph, LayerFacts, Node
+from cnnspec.network.graph import Claim, Facts, Graph, LayerFacts, Node, UseSite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,10 +58,13 @@ def _facts(node: Node, table: Sequence[LayerFacts]) -> LayerFacts:
 
 
 def _field(node: Node, known: Sequence[LayerFacts]) -> ReceptiveField | None:
-    (before,) = known
-    if before.receptive_field is None or before.shape is None:
-        return None
-    return receptive_field.through(before.receptive_field, node.layer.window(before.shape), before.shape)
+    ways = []
+    for before in known:
+        if before.receptive_field is None or before.shape is None:
+            return None
+        window = node.layer.window(*(facts.shape for facts in known if facts.shape is not None))
+        ways.append(receptive_field.through(before.receptive_field, window, before.shape))
+    return receptive_field.union(ways)
 
 
 def _located(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]) -> Diagnostic:
@@ -71,9 +74,26 @@ def _located(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerF
         error.message,
         node.origin.place(error.option),
         label=error.label,
-        notes=(*error.notes, *_provenance(node, graph, table)),
+        labels=_operands(error, node, graph, table),
+        notes=(*error.notes, *_provenance(node, graph, table), *_uses(node.origin.uses)),
         help=error.help,
     )
+
+
+def _operands(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]) -> tuple[Label, ...]:
+    """Where the inputs at fault come from, each with its shape."""
+    labels = []
+    for number in error.inputs:
+        index = node.inputs[number]
+        shape = table[index].shape
+        assert shape is not None
+        labels.append(Label(graph.nodes[index].origin.layer, f"`{graph.nodes[index].name}` is {show(shape)}"))
+    return tuple(dict.fromkeys(labels))
+
+
+def _uses(uses: tuple[UseSite, ...]) -> list[str]:
+    """The uses of blocks that led to a place, the innermost first."""
+    return [use.note() for use in reversed(uses)]
 
 
 def _provenance(node: Node, graph: Graph, table: Sequence[LayerFacts]) -> list[str]:
@@ -104,6 +124,7 @@ def _wrong_claim(claim: Claim, graph: Graph, table: Sequence[LayerFacts]) -> Dia
         notes=(
             f"`{node.name}` is `{node.layer.written()}` on line {node.origin.keyword.line}",
             *_provenance(node, graph, table),
+            *_uses(claim.uses),
         ),
         help=(f"write `: {show(shape)}`, or change `{node.name}`",),
     )

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
+from cnnspec.language.syntax import Name
 from cnnspec.layers.declaration import Declaration, OptionError
+from cnnspec.layers.options import Value
 from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cnnspec.language.source import Span
-    from cnnspec.language.syntax import Expression, Identifier, LayerCall
+    from cnnspec.language.syntax import Block, Expression, Identifier, LayerCall, Network
 
 D = TypeVar("D", bound=Declaration)
 
@@ -40,7 +42,7 @@ def bind(kind: type[D], call: LayerCall, scope: Scope) -> Bound[D]:
         except EvaluationError as error:
             faults += error.findings
         except OptionError as error:
-            faults.append(_wrong_value(kind, name, error, expression.span))
+            faults.append(_wrong_value(kind, name, error, expression, scope))
     faults += _missing(kind, call.keyword, places)
     complete = not faults and len(values) == len(places)
     return Bound(kind(**values) if complete else None, places, tuple(faults))
@@ -83,9 +85,13 @@ def _missing(kind: type[Declaration], keyword: Identifier, given: Mapping[str, S
     ][:1]
 
 
-def _wrong_value(kind: type[Declaration], name: str, error: OptionError, span: Span) -> Diagnostic:
-    help = error.help or f"`{name}`: {kind.options()[name].help}"
-    return Diagnostic("wrong-value", f"`{name}` {error.message}", span, help=(help,))
+def _wrong_value(
+    kind: type[Declaration], name: str, error: OptionError, expression: Expression, scope: Scope
+) -> Diagnostic:
+    help: tuple[str, ...] = (error.help or f"`{name}`: {kind.options()[name].help}",)
+    if isinstance(expression, Name):  # a name without a value may be one that was mistyped
+        help = did_you_mean(expression.text, scope.values) or help
+    return Diagnostic("wrong-value", f"`{name}` {error.message}", expression.span, help=help)
 
 
 def _too_many(kind: type[Declaration], call: LayerCall) -> Diagnostic:
@@ -116,3 +122,95 @@ def _given_twice(keyword: str, name: Identifier, first: Span) -> Diagnostic:
         name.span,
         labels=(Label(first, "first given here"),),
     )
+
+
+def bind_parameters(
+    declared: Block | Network, call: LayerCall, scope: Scope
+) -> tuple[dict[str, Value] | None, tuple[Diagnostic, ...]]:
+    """Give the parameters of a block the values of a call; a default may use the parameters before it."""
+    faults: list[Diagnostic] = []
+    parameters = {parameter.name.text: parameter for parameter in declared.parameters}
+    given = _pair(declared, call, list(parameters), faults)
+    values: dict[str, Value] = {}
+    for name, parameter in parameters.items():
+        expression = given.get(name, parameter.default)
+        if expression is None:
+            faults.append(_missing_parameter(declared, call.keyword, name))
+            continue
+        try:
+            values[name] = evaluate(expression, scope if name in given else Scope(values))
+        except EvaluationError as error:
+            faults += error.findings
+            if not error.findings:
+                return None, tuple(faults)
+    return None if faults else values, tuple(faults)
+
+
+def _pair(
+    declared: Block | Network, call: LayerCall, names: list[str], faults: list[Diagnostic]
+) -> dict[str, Expression]:
+    given = dict(zip(names, call.positional, strict=False))
+    if len(call.positional) > len(names):
+        message = (
+            f"`{call.keyword.text}` takes {len(names)} arguments by position, not {len(call.positional)}"
+        )
+        span, usage = call.positional[len(names)].span, f"write `{signature(declared)}`"
+        faults.append(Diagnostic("too-many-arguments", message, span, help=(usage,)))
+    for argument in call.named:
+        name = argument.name
+        if name.text in given:
+            faults.append(_given_twice(call.keyword.text, name, given[name.text].span))
+        elif name.text in names:
+            given[name.text] = argument.value
+        else:
+            help = did_you_mean(name.text, names) or (f"write `{signature(declared)}`",)
+            message = f"`{call.keyword.text}` has no parameter `{name.text}`"
+            faults.append(Diagnostic("unknown-option", message, name.span, help=help))
+    return given
+
+
+def _missing_parameter(declared: Block | Network, keyword: Identifier, name: str) -> Diagnostic:
+    return Diagnostic(
+        "missing-argument",
+        f"`{keyword.text}` needs `{name}`",
+        keyword.span,
+        labels=(Label(declared.name.span, "declared here"),),
+        help=(f"write `{signature(declared)}`",),
+    )
+
+
+def signature(declared: Block | Network) -> str:
+    """How a block is used: `residual channels [stride=1]`."""
+    words = [declared.name.text]
+    for parameter in declared.parameters:
+        name = parameter.name.text
+        words.append(f"[{name}={parameter.default.span.text}]" if parameter.default else name)
+    return " ".join(words)
+
+
+def network_parameters(
+    network: Network, given: Mapping[str, Value] | None
+) -> tuple[dict[str, Value], tuple[Diagnostic, ...]]:
+    """The values of a network's parameters: those given from outside, and the defaults of the others."""
+    values: dict[str, Value] = {}
+    faults: list[Diagnostic] = []
+    names = [parameter.name.text for parameter in network.parameters]
+    for name in given or {}:
+        if name not in names:
+            help = did_you_mean(name, names) or ((f"its parameters are {', '.join(names)}",) if names else ())
+            message = f"network `{network.name.text}` has no parameter `{name}`"
+            faults.append(Diagnostic("unknown-parameter", message, network.name.span, help=help))
+    for parameter in network.parameters:
+        name = parameter.name.text
+        if given and name in given:
+            values[name] = given[name]
+        elif parameter.default is None:
+            help = (f"give it: `--set {name}=...`, or a default: `{name}=...`",)
+            message = f"the parameter `{name}` has no value"
+            faults.append(Diagnostic("missing-argument", message, parameter.name.span, help=help))
+        else:
+            try:
+                values[name] = evaluate(parameter.default, Scope(values))
+            except EvaluationError as error:
+                faults += error.findings
+    return values, tuple(faults)

@@ -10,6 +10,8 @@ from cnnspec.language.parser import parse
 from cnnspec.language.reading import read
 from cnnspec.language.syntax import Broken, File, Network, Train
 from cnnspec.network.analyse import analyse
+from cnnspec.network.bind import network_parameters
+from cnnspec.network.blocks import gather_blocks
 from cnnspec.network.expect import check_expectations
 from cnnspec.network.graph import Facts, Graph
 from cnnspec.network.lower import lower
@@ -17,9 +19,10 @@ from cnnspec.network.recipe import check_agreement, lower_recipe
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from cnnspec.language.source import Source, Span
+    from cnnspec.layers.options import Value
     from cnnspec.recipe import Recipe
 
 
@@ -54,26 +57,31 @@ class Checked:
         return self.graph, self.facts
 
 
-def check_file(path: str | os.PathLike[str]) -> Checked:
-    """Check a file, `-` for the standard input.
+def check_file(path: str | os.PathLike[str], parameters: Mapping[str, Value] | None = None) -> Checked:
+    """Check a file, `-` for the standard input, with values for the parameters of its network.
 
     Raises:
         SpecError: the file cannot be read.
     """
-    return check_source(read(path))
+    return check_source(read(path), parameters)
 
 
-def check_source(source: Source) -> Checked:
-    """Check a text. Never fails: all that is wrong is in the diagnostics."""
+def check_source(source: Source, parameters: Mapping[str, Value] | None = None) -> Checked:
+    """Check a text. Never fails: all that is wrong is in the diagnostics.
+
+    `parameters` are values for the parameters of the network, in place of their defaults.
+    """
     parsed = parse(source)
     faults = list(parsed.faults)
     network, train = _only(parsed.tree, faults)
     graph, facts = None, Facts()
     if network is not None:
-        lowered = lower(network)
+        table, faulty = gather_blocks(parsed.tree)
+        values, wrong = network_parameters(network, parameters)
+        lowered = lower(network, table, values)
         analysed = analyse(lowered.graph)
         graph, facts = lowered.graph, analysed.facts
-        faults += [*lowered.faults, *analysed.faults]
+        faults += [*faulty, *wrong, *lowered.faults, *analysed.faults]
     recipe = lower_recipe(train, graph, facts)
     faults += recipe.faults
     if graph is not None and not faults:

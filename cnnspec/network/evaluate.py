@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
@@ -60,10 +61,43 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the language. `compute` may raise `ValueError` with what it needs."""
+    """A function of the language. `compute` may raise `ValueError` with what it needs.
+
+    A last parameter `...` stands for any number of further arguments.
+    """
 
     parameters: tuple[str, ...]
     compute: Callable[..., Value]
+
+    def takes(self, count: int) -> bool:
+        """Whether it may be called with so many arguments."""
+        if self.parameters[-1] == "...":
+            return count >= len(self.parameters) - 1
+        return count == len(self.parameters)
+
+
+def _numbers(values: tuple[Value, ...]) -> list[int | float]:
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(values):
+        wrong = next(
+            value for value in values if isinstance(value, bool) or not isinstance(value, int | float)
+        )
+        raise ValueError(f"needs numbers, not {describe(wrong)}")
+    return numbers
+
+
+def _of_one(compute: Callable[[int | float], int]) -> Function:
+    return Function(("number",), lambda value: compute(_numbers((value,))[0]))
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    "min": Function(("number", "..."), lambda *values: min(_numbers(values))),
+    "max": Function(("number", "..."), lambda *values: max(_numbers(values))),
+    "round": _of_one(round),
+    "ceil": _of_one(math.ceil),
+    "floor": _of_one(math.floor),
+}
+"""The functions that every expression may use. `round` rounds half to even."""
 
 
 class Scope:
@@ -71,6 +105,8 @@ class Scope:
 
     A name that is not known is a `Symbol` where symbols are allowed (`padding=same`), and an error elsewhere.
     """
+
+    __slots__ = ("functions", "symbols", "values")
 
     def __init__(
         self,
@@ -80,8 +116,12 @@ class Scope:
         symbols: bool = True,
     ) -> None:
         self.values = {**CONSTANTS, **(values or {})}
-        self.functions = functions or {}
+        self.functions = {**FUNCTIONS, **(functions or {})}
         self.symbols = symbols
+
+    def having(self, **values: Value) -> Scope:
+        """A scope with some values more, which hide those of the same name."""
+        return Scope({**self.values, **values}, self.functions, symbols=self.symbols)
 
 
 def evaluate(expression: Expression, scope: Scope) -> Value:
@@ -185,7 +225,7 @@ def _call(expression: Call, scope: Scope) -> Value:
             "unknown-function", f"there is no function `{name}`", expression.function.span, help=help
         )
     arguments = [evaluate(argument, scope) for argument in expression.arguments]
-    if len(arguments) != len(function.parameters):
+    if not function.takes(len(arguments)):
         usage = f"{expression.function.text}({', '.join(function.parameters)})"
         message = f"`{usage}` is given {len(arguments)} arguments"
         raise _error("wrong-operand", message, expression.span)

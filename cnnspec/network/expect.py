@@ -9,22 +9,30 @@ from cnnspec.language.syntax import Binary, Expression, Name
 from cnnspec.layers.declaration import written
 from cnnspec.layers.options import Value
 from cnnspec.network.evaluate import EvaluationError, Function, Scope, evaluate
+from cnnspec.network.graph import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cnnspec.network.graph import Expectation, Facts, Graph
+    from cnnspec.language.source import Span
+    from cnnspec.network.graph import Expectation, Graph
 
 
 def check_expectations(graph: Graph, facts: Facts) -> tuple[Diagnostic, ...]:
     """The expectations that do not hold. Needs the facts of every node."""
-    scope = _scope(graph, facts)
-    return tuple(fault for line in graph.expectations for fault in _check(line, scope, graph, facts))
+    faults: dict[tuple[Span | None, str, str], Diagnostic] = {}
+    for line in graph.expectations:
+        if line.output < 0 or facts.layers[line.output].shape is None:
+            continue
+        for fault in _check(line, _scope(line, graph, facts), graph, facts):
+            notes = (use.note() for use in reversed(line.uses))
+            faults.setdefault((fault.span, fault.message, fault.label), fault.with_notes(*notes))
+    return tuple(faults.values())
 
 
-def _scope(graph: Graph, facts: Facts) -> Scope:
-    totals = facts.totals()
-    output = facts.shape(graph.outputs[0])
+def _scope(line: Expectation, graph: Graph, facts: Facts) -> Scope:
+    totals = Facts(facts.layers[line.nodes.start : line.nodes.stop]).totals()
+    output = facts.shape(line.output)
     values: dict[str, Value] = {
         "params": totals.params,
         "trainable_params": totals.trainable_params,
@@ -32,10 +40,10 @@ def _scope(graph: Graph, facts: Facts) -> Scope:
         "flops": 2 * totals.macs,
         "output": output[0] if len(output) == 1 else output,
     }
-    for index, node in enumerate(graph.nodes):
-        values.setdefault(node.name, index)
+    for index in line.nodes:
+        values.setdefault(graph.nodes[index].name.removeprefix(line.prefix), index)
     functions = {"receptive_field": Function(("layer",), _receptive_field(graph, facts))}
-    return Scope(values, functions, symbols=False)
+    return Scope({**line.values, **values}, functions, symbols=False)
 
 
 def _receptive_field(graph: Graph, facts: Facts) -> Callable[[Value], Value]:
@@ -70,7 +78,7 @@ def _check(line: Expectation, scope: Scope, graph: Graph, facts: Facts) -> Itera
         f"the network breaks its budget `{condition.span.text}`",
         condition.span,
         label=_numbers(condition, scope),
-        notes=tuple(_largest(condition, graph, facts)),
+        notes=tuple(_largest(line, graph, facts)),
     )
 
 
@@ -88,18 +96,19 @@ def _grouped(value: Value) -> str:
     return written(value)
 
 
-def _largest(condition: Expression, graph: Graph, facts: Facts) -> Iterator[str]:
+def _largest(line: Expectation, graph: Graph, facts: Facts) -> Iterator[str]:
     """The layer that counts most in a broken budget of parameters or MACs."""
-    names = {part.text for part in _names(condition)}
+    names = {part.text for part in _names(line.condition)}
+    layers = facts.layers[line.nodes.start : line.nodes.stop]
     for what, counts in (
-        ("params", [layer.params for layer in facts.layers]),
-        ("macs", [layer.macs for layer in facts.layers]),
+        ("params", [layer.params for layer in layers]),
+        ("macs", [layer.macs for layer in layers]),
     ):
         total = sum(counts)
         if what in names and total:
             most = max(range(len(counts)), key=counts.__getitem__)
             share = 100 * counts[most] / total
-            name = graph.nodes[most].name
+            name = graph.nodes[line.nodes[most]].name
             yield f"`{name}` has {counts[most]:_} of the {total:_} {what}, {share:.0f} %"
 
 

@@ -13,19 +13,33 @@ if TYPE_CHECKING:
     from cnnspec.language.source import Span
     from cnnspec.language.syntax import Expression
     from cnnspec.layers import Layer, Shape, Weight
+    from cnnspec.layers.options import Value
+
+
+@dataclass(frozen=True, slots=True)
+class UseSite:
+    """A place where a block is used."""
+
+    block: str
+    span: Span
+
+    def note(self) -> str:
+        """How messages name it."""
+        return f"in `{self.block}`, used on line {self.span.line} of {self.span.source.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a node was written: its keyword with its arguments, and each argument that was given.
 
-    `arguments` maps the name of an option to the place of its value. It has no default, so that nobody can
-    drop it.
+    `arguments` maps the name of an option to the place of its value, and `uses` are the uses of blocks that
+    it was expanded from, the outermost first. Nothing has a default, so that nobody can drop it.
     """
 
     keyword: Span
     layer: Span
     arguments: Mapping[str, Span]
+    uses: tuple[UseSite, ...]
 
     def place(self, option: str | None) -> Span:
         """Where an option was written; the keyword where it was left to its default."""
@@ -51,14 +65,28 @@ class Claim:
     node: int
     shape: Shape
     span: Span
+    uses: tuple[UseSite, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A condition that the file puts on the whole network, evaluated once the facts are known."""
+    """A condition that the file puts on a network or on each use of a block, judged by the facts.
+
+    Attributes:
+        condition: what must hold.
+        values: the names that have a value where it stands.
+        prefix: what the names of the layers around it begin with.
+        nodes: the nodes of the network or of the block's use.
+        output: the node at their end.
+        uses: the uses of blocks that led there.
+    """
 
     condition: Expression
-    span: Span
+    values: Mapping[str, Value]
+    prefix: str
+    nodes: range
+    output: int
+    uses: tuple[UseSite, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from cnnspec.network.graph import AxisField, ReceptiveField
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnspec.layers import AxisWindow, Shape, Window
 
 
@@ -34,6 +36,23 @@ def through(field: ReceptiveField, window: Window, input_shape: Shape) -> Recept
         return tuple(map(_whole, field, input_shape[1:]))
     assert not isinstance(window, str)
     return tuple(map(_axis, field, window))
+
+
+def union(ways: Sequence[ReceptiveField]) -> ReceptiveField:
+    """The field behind a layer that joins values: along each axis, from the first position to the last.
+
+    Where the ways have jumped differently, the shortest jump of those that move is kept.
+    """
+    if len(set(map(len, ways))) != 1:  # a vector beside a map: what sees the whole input wins
+        ways = [max(ways, key=len)]
+    return tuple(map(_join, *ways)) if len(ways) > 1 else ways[0]
+
+
+def _join(*fields: AxisField) -> AxisField:
+    start = min(field.start for field in fields)
+    end = max(field.start + field.size for field in fields)
+    jumps = [field.jump for field in fields if field.jump]
+    return AxisField(size=end - start, jump=min(jumps, default=0), start=start)
 
 
 def _axis(field: AxisField, window: AxisWindow) -> AxisField:

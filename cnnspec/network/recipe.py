@@ -80,7 +80,7 @@ def _apply(recipe: Recipe, setting: LayerCall, faults: list[Diagnostic]) -> Reci
         faults.append(unknown_kind(name, chosen.text, chosen.span))
         return recipe
     call = LayerCall(
-        Identifier(chosen.text, chosen.span), setting.positional[1:], setting.named, setting.span
+        Identifier(chosen.text, chosen.span), setting.positional[1:], setting.named, None, setting.span
     )
     bound = bind(kind, call, Scope())
     faults += bound.faults

@@ -17,7 +17,7 @@ from cnnspec.network import receptive_field
 from cnnspec.network.graph import Facts, Graph, LayerFacts, Node, Origin, ReceptiveField
 
 NOWHERE = Span(Source("<test>", ""), 0, 0)
-ORIGIN = Origin(NOWHERE, NOWHERE, {})
+ORIGIN = Origin(NOWHERE, NOWHERE, {}, ())
 
 
 class Add(Layer):

@@ -11,7 +11,7 @@ NOWHERE = Span(Source("<test>", ""), 0, 0)
 
 
 def node(name: str, layer: Layer, *inputs: int) -> Node:
-    return Node(name, layer, inputs, Origin(NOWHERE, NOWHERE, {}))
+    return Node(name, layer, inputs, Origin(NOWHERE, NOWHERE, {}, ()))
 
 
 def graph_of(nodes: list[Node], *outputs: int) -> tuple[Graph, Facts]:

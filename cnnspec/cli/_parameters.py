@@ -1,0 +1,64 @@
+"""`--set name=value`: values for the parameters of a network, for every command that reads a file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from cnnspec.language.parser import parse
+from cnnspec.language.source import Source
+from cnnspec.language.syntax import Block, Let
+from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
+
+if TYPE_CHECKING:
+    from cnnspec.layers.options import Value
+
+_AROUND = "block _ {\nlet "
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Let a command take `--set`; its values are `arguments.set`."""
+    parser.add_argument(
+        "--set",
+        action=_Assignment,
+        default={},
+        metavar="NAME=VALUE",
+        help="value for a parameter of the network, such as classes=10; may be given several times",
+    )
+
+
+class _Assignment(argparse.Action):
+    """Reads `name=value` as the language reads `let name = value`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            name, value = read_assignment(str(values))
+        except ValueError as error:
+            parser.error(f"--set {values}: {error}")
+        namespace.set = {**namespace.set, name: value}
+
+
+def read_assignment(text: str) -> tuple[str, Value]:
+    """A name and its value.
+
+    Raises:
+        ValueError: the text is no assignment.
+    """
+    parsed = parse(Source("--set", f"{_AROUND}{text}\n}}"))
+    block = parsed.tree.items[0] if parsed.tree.items else None
+    if parsed.faults or not isinstance(block, Block) or len(block.body.statements) != 1:
+        raise ValueError("write it as name=value, such as classes=10")
+    (statement,) = block.body.statements
+    if not isinstance(statement, Let):
+        raise ValueError("write it as name=value, such as classes=10")
+    try:
+        return statement.name.text, evaluate(statement.value, Scope())
+    except EvaluationError as error:
+        reasons = "; ".join(finding.message for finding in error.findings)
+        raise ValueError(reasons) from None
