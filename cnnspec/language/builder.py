@@ -81,6 +81,8 @@ class Builder:
     def build(self, rule: Rule, parts: list[Part], start: int, end: int) -> Tree | Children | Token:
         """The value of a reduced rule: a node, the only part, or the list of a repetition."""
         children: Children = []
+        if parts and not rule.action and isinstance(parts[0].value, list):
+            children, parts = parts[0].value, parts[1:]  # a repetition grows in place
         for part in parts:
             if isinstance(part.value, list):
                 children.extend(part.value)
@@ -260,11 +262,12 @@ class Builder:
         """The expression, unless it nests too deeply for those who will walk it."""
         if expression.depth <= MAX_NESTING:
             return expression
-        message = f"the expression nests deeper than {MAX_NESTING} operations"
-        self.faults.append(
-            Diagnostic("nesting-too-deep", message, expression.span, notes=("limit `MAX_NESTING`",))
-        )
-        return Invalid(expression.span)
+        if expression.depth == MAX_NESTING + 1:  # what is deeper holds one that is reported already
+            message = f"the expression nests deeper than {MAX_NESTING} operations"
+            self.faults.append(
+                Diagnostic("nesting-too-deep", message, expression.span, notes=("limit `MAX_NESTING`",))
+            )
+        return Invalid(expression.span, expression.depth)
 
     def _numeric(self, text: str, span: Span) -> Expression:
         """`5`, `61_706`, `5M`, `0.1`, `1e-3`, `5x5`."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from cnnspec.language.limits import MAX_FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,18 +90,37 @@ class SpecError(Exception):
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Findings in the order of the file, each once."""
+    """Findings in the order of the file, each once; those over the limit are only counted."""
 
     def place(diagnostic: Diagnostic) -> tuple[str, int, int]:
         span = diagnostic.span
         return (diagnostic.where, span.start, span.end) if span else (diagnostic.where, -1, -1)
 
-    return tuple(sorted(dict.fromkeys(diagnostics), key=place))
+    findings = sorted(dict.fromkeys(diagnostics), key=place)
+    if len(findings) <= MAX_FINDINGS:
+        return tuple(findings)
+    return (*findings[:MAX_FINDINGS], _not_shown(findings[MAX_FINDINGS:]))
+
+
+def _not_shown(findings: list[Diagnostic]) -> Diagnostic:
+    return Diagnostic(
+        "too-many-findings",
+        f"{len(findings)} more finding{'s are' if len(findings) > 1 else ' is'} not shown",
+        None,
+        findings[0].where,
+        notes=("limit `MAX_FINDINGS`",),
+        severity=min(finding.severity for finding in findings),  # "error" sorts before "warning"
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """A help line naming the closest known words, or none where nothing is close."""
-    close = get_close_matches(word.lower(), list(known), n=2, cutoff=0.6)
+    return _close(word.lower(), tuple(known))
+
+
+@lru_cache(maxsize=256)
+def _close(word: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    close = get_close_matches(word, known, n=2, cutoff=0.6)
     if not close:
         return ()
     return ("did you mean " + " or ".join(f"`{name}`" for name in close) + "?",)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 MAX_FILE_BYTES: Final = 1024 * 1024
+MAX_TOKENS: Final = 100_000
+"""Words, signs and line ends of a file."""
 MAX_NESTING: Final = 64
 MAX_INTEGER_DIGITS: Final = 18
 MAX_NAME_LENGTH: Final = 64
@@ -17,3 +19,5 @@ MAX_LAYERS: Final = 20_000
 """Layers after all blocks and repeats are expanded."""
 MAX_SYNTAX_ERRORS: Final = 20
 """Syntax errors reported for one file."""
+MAX_FINDINGS: Final = 100
+"""Findings of all kinds shown for one file."""

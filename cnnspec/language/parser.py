@@ -16,7 +16,7 @@ from cnnspec.language.builder import Builder, Part
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.limits import MAX_SYNTAX_ERRORS
 from cnnspec.language.syntax import Broken, File
-from cnnspec.language.tokens import BROKEN, CLOSING, NEWLINE, Token, tokenize
+from cnnspec.language.tokens import BROKEN, NEWLINE, Token, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +128,7 @@ class _Automaton:
             self._break(token)
         depth = 0
         while tokens[index].kind != NEWLINE or depth > 0:
-            depth += (tokens[index].kind in CLOSING) - (tokens[index].kind in CLOSING.values())
+            depth += (tokens[index].kind == "LBRACE") - (tokens[index].kind == "RBRACE")
             index += 1
         return index
 
@@ -217,6 +217,8 @@ def _words(expected: set[str], layer: bool) -> list[str]:
         words.append("an argument" if symbols["__ANON_0"] in _texts(expected, symbols) else "a value")
     elif "NUMERIC" in expected:
         words.append("a number")
+    elif "STRING" in expected:
+        words.append("a text in quotes")
     for text in ("network", "block", "train", "->", ":", "=", "..", "{", ",", ")", "]", "}"):
         if text in _texts(expected, symbols) and not (text == "{" and "NAME" in expected):
             words.append(f"`{text}`")

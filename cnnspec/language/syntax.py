@@ -107,6 +107,7 @@ class Invalid:
     """Stands for an expression that has no value. Its fault is reported already."""
 
     span: Span
+    depth: int = 1
 
 
 Expression = Invalid | Number | Sizes | Text | Name | Group | Unary | Binary | Conditional | Call

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cnnspec.language import tables
 from cnnspec.language.diagnostics import Diagnostic
-from cnnspec.language.limits import MAX_NAME_LENGTH, MAX_NESTING
+from cnnspec.language.limits import MAX_NAME_LENGTH, MAX_NESTING, MAX_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cnnspec.language.source import Source
 
@@ -67,7 +67,7 @@ class Tokens:
 def tokenize(source: Source) -> Tokens:
     """Split a text into tidy tokens. Never fails: faults are reported, and repaired to read on."""
     result = Tokens()
-    result.tokens = list(_tidy(_balance(list(_sieve(source, result)), source, result)))
+    result.tokens = list(_tidy(_balance(_sieve(source, result), source, result)))
     return result
 
 
@@ -98,19 +98,24 @@ def _scan(text: str) -> Iterator[Token]:
 
 
 def _sieve(source: Source, result: Tokens) -> Iterator[Token]:
-    """Set the comments apart and report what is no token."""
+    """Set the comments apart, report what is no token, and of several line ends give one."""
+    previous = ""
     for token in _scan(source.text):
         if token.kind == "COMMENT":
             result.comments.append(token)
             continue
-        span = source.span(token.start, token.end)
+        if token.kind == previous == NEWLINE:
+            continue
+        previous = token.kind
         if token.kind in ("UNKNOWN", "UNTERMINATED"):
-            if span.line not in result.quiet:  # behind one unknown character there are mostly more
+            line = source.position(token.start).line
+            if line not in result.quiet:  # behind one unknown character there are mostly more
                 result.faults.append(_no_token(token, source))
-                result.quiet.add(span.line)
+                result.quiet.add(line)
             token = token._replace(kind=BROKEN)
         elif token.kind == "NAME" and len(token.text) > MAX_NAME_LENGTH:
             message = f"a name of {len(token.text)} characters is over the limit of {MAX_NAME_LENGTH}"
+            span = source.span(token.start, token.end)
             result.faults.append(
                 Diagnostic("name-too-long", message, span, notes=("limit `MAX_NAME_LENGTH`",))
             )
@@ -133,7 +138,7 @@ def _no_token(token: Token, source: Source) -> Diagnostic:
     )
 
 
-def _balance(tokens: list[Token], source: Source, result: Tokens) -> list[Token]:
+def _balance(tokens: Iterable[Token], source: Source, result: Tokens) -> list[Token]:
     """Report brackets that do not match and repair them, so that the rest of the file is still read.
 
     Braces never stand inside round or square brackets, and `network`, `block`, `train` and `use` at the start
@@ -174,10 +179,15 @@ def _balance(tokens: list[Token], source: Source, result: Tokens) -> list[Token]
             if opened and CLOSING[balanced[opened[-1]].kind] == token.kind:
                 opened.pop()
             else:
-                report(_unexpected(source, token))
-                result.quiet.add(source.position(token.start).line)
+                line = source.position(token.start).line
+                if line not in result.quiet:
+                    result.faults.append(_unexpected(source, token))
+                    result.quiet.add(line)
                 token = token._replace(kind=BROKEN)
         balanced.append(token)
+        if len(balanced) > MAX_TOKENS:
+            result.faults.append(_too_many(source, token))
+            return []
     forget(OPENING, len(source.text))
     return balanced
 
@@ -199,6 +209,12 @@ def _too_deep(source: Source, token: Token) -> Diagnostic:
     message = f"brackets are nested deeper than {MAX_NESTING}"
     span = source.span(token.start, token.end)
     return Diagnostic("nesting-too-deep", message, span, notes=("limit `MAX_NESTING`",))
+
+
+def _too_many(source: Source, token: Token) -> Diagnostic:
+    message = f"the file has more than {MAX_TOKENS} words and signs"
+    span = source.span(token.start, token.end)
+    return Diagnostic("file-too-large", message, span, notes=("limit `MAX_TOKENS`",))
 
 
 def _tidy(tokens: list[Token]) -> Iterator[Token]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
 from cnnspec.language.syntax import Name
-from cnnspec.layers.declaration import Declaration, OptionError
+from cnnspec.layers.declaration import Declaration, OptionError, written
 from cnnspec.layers.options import Value
-from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
+from cnnspec.network.evaluate import CONSTANTS, UNKNOWN_VALUE, EvaluationError, Scope, Unknown, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +89,16 @@ def _wrong_value(
     kind: type[Declaration], name: str, error: OptionError, expression: Expression, scope: Scope
 ) -> Diagnostic:
     help: tuple[str, ...] = (error.help or f"`{name}`: {kind.options()[name].help}",)
-    if isinstance(expression, Name):  # a name without a value may be one that was mistyped
-        help = did_you_mean(expression.text, scope.values) or help
-    return Diagnostic("wrong-value", f"`{name}` {error.message}", expression.span, help=help)
+    notes: tuple[str, ...] = ()
+    if isinstance(expression, Name):
+        word = expression.text
+        if word in scope.values:
+            notes = (f"`{word}` is {written(scope.values[word])} here",)
+        elif word in scope.functions:
+            help = (f"put a calculation in brackets: `({word}(...))`",)
+        else:  # a name without a value may be one that was mistyped
+            help = did_you_mean(word, [value for value in scope.values if value not in CONSTANTS]) or help
+    return Diagnostic("wrong-value", f"`{name}` {error.message}", expression.span, notes=notes, help=help)
 
 
 def _too_many(kind: type[Declaration], call: LayerCall) -> Diagnostic:
@@ -190,9 +197,9 @@ def signature(declared: Block | Network) -> str:
 
 def network_parameters(
     network: Network, given: Mapping[str, Value] | None
-) -> tuple[dict[str, Value], tuple[Diagnostic, ...]]:
+) -> tuple[dict[str, Value | Unknown], tuple[Diagnostic, ...]]:
     """The values of a network's parameters: those given from outside, and the defaults of the others."""
-    values: dict[str, Value] = {}
+    values: dict[str, Value | Unknown] = {}
     faults: list[Diagnostic] = []
     names = [parameter.name.text for parameter in network.parameters]
     for name in given or {}:
@@ -202,6 +209,7 @@ def network_parameters(
             faults.append(Diagnostic("unknown-parameter", message, network.name.span, help=help))
     for parameter in network.parameters:
         name = parameter.name.text
+        values[name] = UNKNOWN_VALUE
         if given and name in given:
             values[name] = given[name]
         elif parameter.default is None:

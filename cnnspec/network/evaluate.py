@@ -100,28 +100,40 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 """The functions that every expression may use. `round` rounds half to even."""
 
 
+class Unknown:
+    """Stands for the value of a name whose own fault is reported already."""
+
+
+UNKNOWN_VALUE: Final = Unknown()
+
+
 class Scope:
     """The names and functions that an expression may use.
 
-    A name that is not known is a `Symbol` where symbols are allowed (`padding=same`), and an error elsewhere.
+    A bare name that has no value is a `Symbol` where symbols are allowed (`padding=same`), and an error
+    elsewhere. In calculations and conditions every name must have a value.
     """
 
     __slots__ = ("functions", "symbols", "values")
 
     def __init__(
         self,
-        values: Mapping[str, Value] | None = None,
+        values: Mapping[str, Value | Unknown] | None = None,
         functions: Mapping[str, Function] | None = None,
         *,
         symbols: bool = True,
     ) -> None:
-        self.values = {**CONSTANTS, **(values or {})}
+        self.values: dict[str, Value | Unknown] = {**CONSTANTS, **(values or {})}
         self.functions = {**FUNCTIONS, **(functions or {})}
         self.symbols = symbols
 
-    def having(self, **values: Value) -> Scope:
+    def having(self, **values: Value | Unknown) -> Scope:
         """A scope with some values more, which hide those of the same name."""
         return Scope({**self.values, **values}, self.functions, symbols=self.symbols)
+
+    def strict(self) -> Scope:
+        """The same scope, in which a name without a value is an error."""
+        return Scope(self.values, self.functions, symbols=False) if self.symbols else self
 
 
 def evaluate(expression: Expression, scope: Scope) -> Value:
@@ -146,7 +158,7 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
         case Binary():
             return _binary(expression, scope)
         case Conditional(then=then, condition=condition, otherwise=otherwise):
-            return evaluate(then if _truth(condition, scope) else otherwise, scope)
+            return evaluate(then if truth(condition, scope) else otherwise, scope)
         case Call():
             return _call(expression, scope)
         case Invalid():
@@ -157,32 +169,34 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
 
 def _name(expression: Name, scope: Scope) -> Value:
     if expression.text in scope.values:
-        return scope.values[expression.text]
+        value = scope.values[expression.text]
+        if isinstance(value, Unknown):
+            raise EvaluationError
+        return value
     if scope.symbols:
         return Symbol(expression.text)
-    known = [*scope.values, *scope.functions]
-    help = did_you_mean(expression.text, known) or (f"names that have a value here: {_names(scope.values)}",)
+    known = [name for name in (*scope.values, *scope.functions) if name not in CONSTANTS]
+    names = ", ".join(f"`{name}`" for name in scope.values if name not in CONSTANTS)
+    help = did_you_mean(expression.text, known) or ((f"names with a value here: {names}",) if names else ())
     raise _error("unknown-name", f"the name `{expression.text}` has no value", expression.span, help=help)
-
-
-def _names(values: Mapping[str, Value]) -> str:
-    return ", ".join(f"`{name}`" for name in values if name not in CONSTANTS)
 
 
 def _unary(expression: Unary, scope: Scope) -> Value:
     if expression.operator == "not":
-        return not _truth(expression.operand, scope)
-    value = evaluate(expression.operand, scope)
+        return not truth(expression.operand, scope)
+    value = evaluate(expression.operand, scope.strict())
     return -_number(value, expression.operand.span, expression.operator)
 
 
 def _binary(expression: Binary, scope: Scope) -> Value:
     sign = expression.operator
     if sign == "and":
-        return _truth(expression.left, scope) and _truth(expression.right, scope)
+        return truth(expression.left, scope) and truth(expression.right, scope)
     if sign == "or":
-        return _truth(expression.left, scope) or _truth(expression.right, scope)
-    left, right = evaluate(expression.left, scope), evaluate(expression.right, scope)
+        return truth(expression.left, scope) or truth(expression.right, scope)
+    left = evaluate(expression.left, scope.strict())
+    compares_symbols = isinstance(left, Symbol) and sign in ("==", "!=")  # `if padding == same`
+    right = evaluate(expression.right, scope if compares_symbols else scope.strict())
     if sign in _COMPARISONS:
         return _compare(sign, left, right, expression.span)
     a = _number(left, expression.left.span, sign)
@@ -224,7 +238,7 @@ def _call(expression: Call, scope: Scope) -> Value:
         raise _error(
             "unknown-function", f"there is no function `{name}`", expression.function.span, help=help
         )
-    arguments = [evaluate(argument, scope) for argument in expression.arguments]
+    arguments = [evaluate(argument, scope.strict()) for argument in expression.arguments]
     if not function.takes(len(arguments)):
         usage = f"{expression.function.text}({', '.join(function.parameters)})"
         message = f"`{usage}` is given {len(arguments)} arguments"
@@ -235,8 +249,13 @@ def _call(expression: Call, scope: Scope) -> Value:
         raise _error("wrong-operand", f"`{expression.function.text}`: {error}", expression.span) from None
 
 
-def _truth(expression: Expression, scope: Scope) -> bool:
-    value = evaluate(expression, scope)
+def truth(expression: Expression, scope: Scope) -> bool:
+    """The value of a condition.
+
+    Raises:
+        EvaluationError: it has none, or one that is neither true nor false.
+    """
+    value = evaluate(expression, scope.strict())
     if isinstance(value, bool):
         return value
     message = f"a condition is true or false, and this is {describe(value)}"

@@ -8,7 +8,7 @@ from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.syntax import Binary, Expression, Name
 from cnnspec.layers.declaration import written
 from cnnspec.layers.options import Value
-from cnnspec.network.evaluate import EvaluationError, Function, Scope, evaluate
+from cnnspec.network.evaluate import EvaluationError, Function, Scope, Unknown, evaluate
 from cnnspec.network.graph import Facts
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check_expectations(graph: Graph, facts: Facts) -> tuple[Diagnostic, ...]:
 def _scope(line: Expectation, graph: Graph, facts: Facts) -> Scope:
     totals = Facts(facts.layers[line.nodes.start : line.nodes.stop]).totals()
     output = facts.shape(line.output)
-    values: dict[str, Value] = {
+    values: dict[str, Value | Unknown] = {
         "params": totals.params,
         "trainable_params": totals.trainable_params,
         "macs": totals.macs,

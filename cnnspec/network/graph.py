@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cnnspec.language.syntax import Expression
     from cnnspec.layers import Layer, Shape, Weight
     from cnnspec.layers.options import Value
+    from cnnspec.network.evaluate import Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Expectation:
     """
 
     condition: Expression
-    values: Mapping[str, Value]
+    values: Mapping[str, Value | Unknown]
     prefix: str
     nodes: range
     output: int

@@ -32,10 +32,10 @@ from cnnspec.layers.options import Value, sample_shape
 from cnnspec.layers.shapes import Input
 from cnnspec.network.bind import bind, bind_parameters
 from cnnspec.network.blocks import STRUCTURE, BlockTable
-from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
+from cnnspec.network.evaluate import UNKNOWN_VALUE, EvaluationError, Scope, Unknown, evaluate
 from cnnspec.network.graph import Claim, Expectation, Graph, Node, Origin, UseSite
 from cnnspec.network.names import Names, given_names
-from cnnspec.network.size import TooLargeError, check_size, repetitions
+from cnnspec.network.size import TooLargeError, check_size, choose, repetitions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ class Lowered:
     faults: tuple[Diagnostic, ...]
 
 
-def lower(network: Network, table: BlockTable, parameters: Mapping[str, Value]) -> Lowered:
+def lower(network: Network, table: BlockTable, parameters: Mapping[str, Value | Unknown]) -> Lowered:
     """Turn the statements of a network into nodes; `parameters` are the values of its parameters."""
     lowering = _Lowering(network, table)
     scope = Scope(parameters)
@@ -66,6 +66,7 @@ def lower(network: Network, table: BlockTable, parameters: Mapping[str, Value]) 
         check_size(network.body, scope, table)
     except TooLargeError as error:
         lowering.report(_too_many_layers(error.span), frame)
+        lowering.broken = True
         return lowering.finish(UNKNOWN)
     return lowering.finish(lowering.body(network.body, frame, None))
 
@@ -172,10 +173,12 @@ class _Lowering:
 
     def let(self, let: Let, frame: _Frame) -> None:
         """Give a name a value for the statements that follow."""
+        value: Value | Unknown = UNKNOWN_VALUE
         try:
-            frame.scope = frame.scope.having(**{let.name.text: evaluate(let.value, frame.scope)})
+            value = evaluate(let.value, frame.scope)
         except EvaluationError as error:
             self._report_all(error, frame)
+        frame.scope = frame.scope.having(**{let.name.text: value})
 
     def link(self, link: Link, frame: _Frame, current: Current, name: str | None) -> Current:
         """Lower one link of a chain."""
@@ -185,16 +188,18 @@ class _Lowering:
             case Repeat():
                 return self.repeat(link, frame, current, name)
             case If():
-                chosen = self._choose(link, frame)
-                if chosen is None:
-                    return current
-                return (
-                    self._unknown()
-                    if isinstance(chosen, EvaluationError)
-                    else self.body(chosen, frame, current)
-                )
+                return self.conditional(link, frame, current)
             case _:
                 assert_never(link)
+
+    def conditional(self, conditional: If, frame: _Frame, current: Current) -> Current:
+        """Lower the body that the conditions select, if any."""
+        try:
+            chosen = choose(conditional, frame.scope)
+        except EvaluationError as error:
+            self._report_all(error, frame)
+            return UNKNOWN
+        return current if chosen is None else self.body(chosen, frame, current)
 
     def repeat(self, repeat: Repeat, frame: _Frame, current: Current, name: str | None) -> Current:
         """Lower the body as often as it says; a named repetition names its rounds `name.1`, `name.2`."""
@@ -392,20 +397,6 @@ class _Lowering:
     def _unknown(self) -> int:
         self.broken = True
         return UNKNOWN
-
-    def _choose(self, conditional: If, frame: _Frame) -> Body | EvaluationError | None:
-        branch: Body | If | None = conditional
-        while isinstance(branch, If):
-            try:
-                holds = evaluate(branch.condition, frame.scope)
-                if not isinstance(holds, bool):
-                    message = "a condition is true or false"
-                    raise EvaluationError(Diagnostic("wrong-operand", message, branch.condition.span))
-            except EvaluationError as error:
-                self._report_all(error, frame)
-                return error
-            branch = branch.then if holds else branch.otherwise
-        return branch
 
     def _declare(self, name: Identifier, frame: _Frame) -> None:
         if name.text in frame.given:

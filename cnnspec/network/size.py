@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT
 from cnnspec.language.syntax import Body, Broken, Chain, Expect, If, LayerCall, Let, Link, Repeat
 from cnnspec.network.bind import bind_parameters
-from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
+from cnnspec.network.evaluate import UNKNOWN_VALUE, EvaluationError, Scope, evaluate, truth
 
 if TYPE_CHECKING:
     from cnnspec.language.source import Span
@@ -47,7 +47,7 @@ def repetitions(repeat: Repeat, scope: Scope) -> list[int | None]:
 
 
 def _whole(expression: Expression, scope: Scope) -> int:
-    value = evaluate(expression, scope)
+    value = evaluate(expression, scope.strict())
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError
     return value
@@ -97,8 +97,7 @@ class _Counter:
             case Repeat():
                 return self.repeat(link, scope)
             case If():
-                chosen = choose(link, scope)
-                return 0 if chosen is None else self.body(chosen, scope)
+                return self.conditional(link, scope)
             case _:
                 assert_never(link)
 
@@ -114,6 +113,13 @@ class _Counter:
         if key not in self.known:
             self.known[key] = self.body(block.body, Scope(values))
         return self.known[key]
+
+    def conditional(self, conditional: If, scope: Scope) -> int:
+        try:
+            chosen = choose(conditional, scope)
+        except EvaluationError:
+            return 0
+        return 0 if chosen is None else self.body(chosen, scope)
 
     def repeat(self, repeat: Repeat, scope: Scope) -> int:
         try:
@@ -136,16 +142,16 @@ def _with_let(scope: Scope, name: str, value: Expression) -> Scope:
     try:
         return scope.having(**{name: evaluate(value, scope)})
     except EvaluationError:
-        return scope
+        return scope.having(**{name: UNKNOWN_VALUE})
 
 
 def choose(conditional: If, scope: Scope) -> Body | None:
-    """The body that a condition selects; nothing where none is, or a condition has no truth value."""
+    """The body that the conditions select, if any.
+
+    Raises:
+        EvaluationError: a condition has no truth value.
+    """
     branch: Body | If | None = conditional
     while isinstance(branch, If):
-        try:
-            holds = evaluate(branch.condition, scope)
-        except EvaluationError:
-            return None
-        branch = branch.then if holds is True else branch.otherwise
+        branch = branch.then if truth(branch.condition, scope) else branch.otherwise
     return branch
