@@ -61,7 +61,8 @@ class Weight:
     """One array of parameters that a layer owns.
 
     `fan_in` and `fan_out` are the numbers of inputs that one output sees and of outputs that one input
-    reaches (Glorot & Bengio 2010); initialisers read them.
+    reaches (Glorot & Bengio 2010); initialisers read them. An array with an `initial` value begins with that
+    value everywhere, whatever the initialiser. One that is not trainable is state that a layer keeps itself.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Weight:
     fan_out: int
     role: Literal["weight", "bias"] = "weight"
     trainable: bool = True
+    initial: float | None = None
 
     @property
     def size(self) -> int:
