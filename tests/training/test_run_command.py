@@ -1,5 +1,6 @@
 """`cnnspec run` as a person uses it: by subprocess, right and wrong."""
 
+import contextlib
 import csv
 import json
 import os
@@ -250,10 +251,8 @@ def test_a_run_that_diverges_says_where_and_keeps_what_was_good(here: Path):
     assert names(here / "out") == ["metrics.csv", "run.json"]
 
 
-@pytest.mark.parametrize(
-    ("most", "left"), [(200, []), (900, ["metrics.csv"]), (1500, ["metrics.csv", "run.json"])]
-)
-def test_a_full_disk_is_one_clear_message_and_leaves_no_half_file(most: int, left: list[str], here: Path):
+@pytest.mark.parametrize("most", [200, 900, 1500])
+def test_a_full_disk_is_one_clear_message_and_leaves_no_half_file(most: int, here: Path):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -311,3 +310,31 @@ def test_a_closed_pipe_is_no_traceback(here: Path):
     )
     assert result.stdout.startswith("Small on digits")
     assert_calm(result.stderr)
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_gets_a_live_bar_and_its_cursor_back(no_color: bool, here: Path):
+    shown = on_terminal(here, {"NO_COLOR": "1"} if no_color else {})
+    assert "epoch 1/2" in shown
+    assert "test accuracy  0." in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") > 0
+    assert ("\x1b[9" not in shown and "\x1b[3" not in shown) == no_color
+
+
+def on_terminal(here: Path, variables: dict[str, str]) -> str:
+    """What two epochs write to a terminal."""
+    pty = pytest.importorskip("pty")
+    terminal, end = pty.openpty()
+    words = [sys.executable, "-m", "cnnspec", "run", "small.cnn", "--epochs", "2"]
+    plain = {name: value for name, value in environment(here).items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        words, cwd=here, env={**plain, "TERM": "xterm-256color", **variables}, stdout=end
+    ) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while chunk := os.read(terminal, 4096):
+                shown += chunk
+    os.close(terminal)
+    assert process.returncode == 0
+    return shown.decode()
