@@ -188,11 +188,12 @@ def _kernels(graph: Graph, facts: Facts, layouts: tuple[Layout, ...]) -> tuple[K
 PIECE_STEP: Final = 16
 """Pieces are multiples of this many images: a float32 vector register holds 16."""
 LARGEST_PIECE: Final = 128
-SMALLEST_PIECE: Final = 4
 CACHES: Final = 8
 """A worker's arena may be this many times its L2 cache. A kernel touches a small part of it at a time, and
 short rows cost more than the next cache: LeNet trains as fast with 48, 64 and 128 images in a piece, 8 %
-slower with 32, 25 % slower with 16 (1 MiB of L2, 16 MiB of L3 a core)."""
+slower with 32, 25 % slower with 16 (1 MiB of L2, 16 MiB of L3 a core). A piece has fewer than 16 only where
+these would take more than a gigabyte."""
+LARGEST_ARENA: Final = 1 << 30
 WORK_FOR_A_THREAD: Final = 500_000
 """Multiply-accumulates below which a share is done before another thread would have woken up."""
 
@@ -206,7 +207,8 @@ def choose_workers(facts: Facts, batch: int) -> int:
 def choose_micro_batch(bytes_per_image: int, share: int) -> int:
     """Images in a piece: as many as keep a worker's arena near, the pieces of a share alike."""
     fitting = CACHES * cache_bytes() // max(bytes_per_image, 1)
-    most = min(max(fitting, SMALLEST_PIECE), LARGEST_PIECE)
+    bearable = max(LARGEST_ARENA // max(bytes_per_image, 1), 1)
+    most = min(max(fitting, min(bearable, PIECE_STEP)), LARGEST_PIECE)
     even = math.ceil(share / math.ceil(share / most))
     if even < PIECE_STEP:
         return even

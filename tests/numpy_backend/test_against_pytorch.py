@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cnnspec.layers.pooling import AvgPool, MaxPool  # noqa: E402
+from cnnspec.numpy_backend.kernels import patches  # noqa: E402
 from tests.support.graphs import sequential  # noqa: E402
 from tests.support.models import distance, random_model  # noqa: E402
 from tests.support.random_networks import random_network  # noqa: E402
@@ -19,6 +20,16 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", range(200))
 def test_random_network_agrees_with_pytorch(seed, dtype):
+    assert_agreement(seed, dtype)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_network_agrees_when_patches_are_cut_in_blocks(seed, monkeypatch):
+    monkeypatch.setattr(patches, "LARGEST_BLOCK", 150)
+    assert_agreement(seed, "float64")
+
+
+def assert_agreement(seed, dtype):
     graph, facts = random_network(seed)
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 14))

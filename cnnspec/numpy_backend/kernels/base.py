@@ -9,7 +9,7 @@ so that a step of training runs nothing but NumPy calls.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Literal, TypeVar
 
@@ -208,12 +208,42 @@ def flat(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
-def add_product(a: Array, b: Array, total: Array, spare: Array, moment: Moment) -> Run:
-    """Bind `total = a b` for the first piece, `total += a b` for the others; `spare` is like `total`."""
+def in_turn(runs: Iterable[Run]) -> Run:
+    """Bind several pieces of work, one after the other."""
+    work = [run for run in runs if run is not nothing]
+    if len(work) == 1:
+        return work[0]
+
+    def run() -> None:
+        for each in work:
+            each()
+
+    return run
+
+
+def copying(source: Array, target: Array) -> Run:
+    """Bind `target = source`."""
+    return lambda: np.copyto(target, source)
+
+
+def multiplying(a: Array, b: Array, out: Array) -> Run:
+    """Bind the matrix product `out = a b`."""
+
+    def run() -> None:
+        np.matmul(a, b, out=out)
+
+    return run
+
+
+def add_product(a: Array, b: Array, total: Array, spare: Array, moment: Moment | None) -> Run:
+    """Bind `total = a b` for the first piece of a moment, `total += a b` for the others and without one.
+
+    `spare` is memory like `total`.
+    """
     multiply = np.multiply if a.shape[-1] == 1 else np.matmul  # a matrix product of one term is slow
 
     def run() -> None:
-        if moment.first:
+        if moment is not None and moment.first:
             multiply(a, b, out=total)
         else:
             multiply(a, b, out=spare)

@@ -12,7 +12,7 @@ saves copying, and gives the product more rows, which it needs where channels ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -29,9 +29,11 @@ from cnnspec.numpy_backend.kernels.base import (
     add_product,
     add_rows,
     computes,
+    in_turn,
+    multiplying,
     nothing,
 )
-from cnnspec.numpy_backend.kernels.patches import Patches, margin_of, padded_copy
+from cnnspec.numpy_backend.kernels.patches import Patches, margin_of
 from cnnspec.numpy_backend.kernels.toeplitz import Toeplitz
 from cnnspec.numpy_backend.kernels.windows import TiledAxis
 
@@ -51,7 +53,7 @@ class ConvKernel(Kernel[Conv]):
         self.patches = Patches(inputs[0], axes)
         self.matrix = Toeplitz(layer.channels, shape[0] // layer.groups, layer.groups, axes)
         self.direct = not inputs[0].margin and all(map(_is_point, axes))
-        self.keeps_patches = not self.direct and product(self.patches.shape) <= LARGEST_KEPT
+        self.keeps_patches = not self.direct and len(self.patches.blocks) == 1
         self.keeps_input = not self.keeps_patches
         self.algorithm, self.why = self._described()
 
@@ -75,11 +77,15 @@ class ConvKernel(Kernel[Conv]):
             spares.append(Scratch("spare rows", (rows,), "backward", per_image=False))
         if self.direct:
             return tuple(spares)
-        shape = self.patches.shape
-        kept = (Scratch("patches", shape, "both"),)
-        again = (Scratch("patches", shape, "forward"), Scratch("patches again", shape, "backward"))
-        padded = (*self.patches.scratch("forward"), *self.patches.scratch("backward"))
-        return (*(kept if self.keeps_patches else again), *padded, *spares)
+        shape, padded = self.patches.shape, self.patches.padded.stored
+        needed = [Scratch("patches", shape, "both" if self.keeps_patches else "forward")]
+        if not self.keeps_patches:
+            needed.append(Scratch("patches again", shape, "backward"))
+        if self.patches.copies:
+            needed += [Scratch("padded", padded, "forward"), Scratch("dpadded", padded, "backward")]
+        if self.patches.copies and not self.keeps_patches:
+            needed.append(Scratch("padded again", padded, "backward"))
+        return (*needed, *spares)
 
     # --- the matrix -------------------------------------------------------------------------------------
 
@@ -116,18 +122,25 @@ class ConvKernel(Kernel[Conv]):
     # --- forward ----------------------------------------------------------------------------------------
 
     def forward(self, at: Site) -> Run:
-        """Copy the patches, then `Y = T P + b`."""
+        """Block by block copy the patches and multiply, `Y = T P`; then add the bias."""
         matrix, y = self._matrix(at), self._columns(at.y)
-        gather = nothing if self.direct else self._gather(at, "forward", at.scratch["patches"])
-        patches = self._columns(at.x[0] if self.direct else at.scratch["patches"])
-        bias = at.weights["bias"][:, None] if self.layer.bias else None
+        bias = self._adding_bias(at) if self.layer.bias else nothing
+        if self.direct:
+            return in_turn([multiplying(matrix, self._columns(at.x[0]), y), bias])
+        padded, pad = self.patches.pad(at.x[0], at.whole_x[0], at.scratch.get("padded"))
+        runs = [pad]
+        for block in self.patches.blocks:
+            patches = self.patches.within(at.scratch["patches"], block)
+            runs.append(self.patches.gather(padded, block, patches))
+            runs.append(multiplying(matrix, self._columns(patches), self._block(y, block, at.n)))
+        return in_turn([*runs, bias])
+
+    def _adding_bias(self, at: Site) -> Run:
+        bias = at.weights["bias"][:, None]
         outputs = at.y.reshape(product(self.matrix.tile), self.layer.channels, -1)
 
         def run() -> None:
-            gather()
-            np.matmul(matrix, patches, out=y)
-            if bias is not None:
-                np.add(outputs, bias, out=outputs)
+            np.add(outputs, bias, out=outputs)
 
         return run
 
@@ -137,45 +150,47 @@ class ConvKernel(Kernel[Conv]):
 
     def backward(self, at: Site) -> Run:
         """`dT = dY P^T`, `db = sum dY`, `dP = T^T dY`, and `dx` summed from overlapping `dP`."""
-        dy, moment = self._columns(at.dy), at.moment
-        patches = self._columns(at.x[0] if self.direct else self._patches_again(at))
-        steps = []
-        if not (self.direct or self.keeps_patches):
-            steps.append(self._gather(at, "backward", self._patches_again(at)))
-        spare = at.scratch["spare"]
-        if self.direct:
-            total = at.sums["weight"].reshape(self.matrix.shape)
-            steps.append(add_product(dy, patches.swapaxes(-1, -2), total, spare, moment))
-        else:
-            steps.append(add_product(patches, dy.swapaxes(-1, -2), at.sums["transposed"], spare, moment))
+        runs = self._backward_directly(at) if self.direct else self._backward_by_blocks(at)
         if self.layer.bias:
             rows = at.dy.reshape(self.layer.groups * self.matrix.rows, -1)
             sums = at.sums["bias" if self.direct else "rows"]
-            steps.append(add_rows(rows, sums, at.scratch["spare rows"], moment))
-        if at.dx[0] is not None:
-            steps.append(self._input_gradient(at, at.dx[0], dy))
+            runs.append(add_rows(rows, sums, at.scratch["spare rows"], at.moment))
+        return in_turn(runs)
 
-        def run() -> None:
-            for step in steps:
-                step()
+    def _backward_directly(self, at: Site) -> list[Run]:
+        """`dW = dy x^T`, `dx = W^T dy`."""
+        x, dy, dx = self._columns(at.x[0]), self._columns(at.dy), at.dx[0]
+        total = at.sums["weight"].reshape(self.matrix.shape)
+        runs = [add_product(dy, x.swapaxes(-1, -2), total, at.scratch["spare"], at.moment)]
+        if dx is not None:
+            runs.append(multiplying(self._matrix(at).swapaxes(-1, -2), dy, self._columns(dx)))
+        return runs
 
-        return run
+    def _backward_by_blocks(self, at: Site) -> list[Run]:
+        """Copy a block's patches again unless they were kept; put their gradient in their place."""
+        cut, memory = self.patches, at.scratch["patches" if self.keeps_patches else "patches again"]
+        dy, transposed = self._columns(at.dy), self._matrix(at).swapaxes(-1, -2)
+        padded, pad = cut.pad(at.x[0], at.whole_x[0], at.scratch.get("padded again"))
+        dx, whole_dx = at.dx[0], at.whole_dx[0]
+        wanted = dx is not None and whole_dx is not None
+        runs = [] if self.keeps_patches else [pad]
+        if dx is not None and whole_dx is not None:
+            dpadded, begin, end = cut.unpad(dx, whole_dx, at.scratch.get("dpadded"))
+            runs.append(begin)
+        for block in cut.blocks:
+            patches = cut.within(memory, block)
+            columns, dy_block = self._columns(patches), self._block(dy, block, at.n)
+            if not self.keeps_patches:
+                runs.append(cut.gather(padded, block, patches))
+            runs.append(self._adding_matrix(at, columns, dy_block, block))
+            if wanted:
+                runs += [multiplying(transposed, dy_block, columns), cut.scatter(dpadded, block, patches)]
+        return [*runs, end] if wanted else runs
 
-    def _input_gradient(self, at: Site, dx: Array, dy: Array) -> Run:
-        """Bind `dP = T^T dY`, in the memory of P, and the sum into `dx`."""
-        transposed = self._matrix(at).swapaxes(-1, -2)
-        whole_dx, patches, scatter = at.whole_dx[0], dx, nothing
-        if not self.direct:
-            assert whole_dx is not None
-            patches = self._patches_again(at)
-            scatter = self.patches.scatter(patches, dx, whole_dx, padded_copy(at.scratch, "backward"))
-        out = self._columns(patches)
-
-        def run() -> None:
-            np.matmul(transposed, dy, out=out)
-            scatter()
-
-        return run
+    def _adding_matrix(self, at: Site, patches: Array, dy: Array, block: slice) -> Run:
+        """Bind `dT^T += P dY^T`; the first block of a worker's first piece begins the sum."""
+        moment = at.moment if block.start == 0 else None
+        return add_product(patches, dy.swapaxes(-1, -2), at.sums["transposed"], at.scratch["spare"], moment)
 
     # --- arrays -----------------------------------------------------------------------------------------
 
@@ -183,18 +198,16 @@ class ConvKernel(Kernel[Conv]):
     def _sum_shape(self) -> Shape:
         return self.matrix.shape if self.direct else self.matrix.transposed
 
-    def _gather(self, at: Site, during: Literal["forward", "backward"], patches: Array) -> Run:
-        return self.patches.gather(at.x[0], at.whole_x[0], padded_copy(at.scratch, during), patches)
-
-    def _patches_again(self, at: Site) -> Array:
-        return at.scratch["patches" if self.keeps_patches else "patches again"]
-
     def _columns(self, array: Array) -> Array:
         """The array as a matrix whose columns are positions and images, group by group."""
         assert array.flags.c_contiguous, "a view would be a copy"
-        groups = self.layer.groups
-        columns = product(tuple(axis.tiles for axis in self.patches.axes)) * array.shape[-1]
+        groups, axes = self.layer.groups, len(self.patches.axes)
+        columns = product(array.shape[-axes - 1 :])
         return array.reshape(-1, columns) if groups == 1 else array.reshape(groups, -1, columns)
+
+    def _block(self, matrix: Array, block: slice, n: int) -> Array:
+        """The columns of a block."""
+        return matrix[..., self.patches.columns(block, n)]
 
     def _matrix(self, at: Site) -> Array:
         return at.shared["matrix"] if at.shared else at.weights["weight"].reshape(self.matrix.shape)
@@ -205,17 +218,16 @@ class ConvKernel(Kernel[Conv]):
         if self.direct:
             return f"matrix product {size}", "a 1x1 kernel needs no patches"
         if self.matrix.is_weight:
-            return f"im2col {size}", "" if self.keeps_patches else "patches are too large to keep"
+            blocks = len(self.patches.blocks)
+            return f"im2col {size}", f"patches in {blocks} blocks, for the cache" if blocks > 1 else ""
         shape = self.inputs[0].shape
         gain = estimate(self.layer, shape, ()) / estimate(self.layer, shape, self.output.tile)
         return f"tiles {size}", f"estimated {gain:.1f} times as fast as one output at a time"
 
 
-LARGEST_KEPT: Final = 1 << 18
-"""Elements of one image's patches up to which they are kept for the backward pass; above, copying them
-again costs less than the memory."""
-COPY_COST: Final = 40
-"""Copying one number into a patch and out of it takes as long as this many multiply-accumulates."""
+COPY_COST: Final = 12
+"""Copying a number into a patch, and adding its gradient back, takes as long as this many
+multiply-accumulates in each of the three products of a training step."""
 EDGE_COST: Final = 8
 """A product of `r` rows and `c` columns runs as slowly as one of `r + 8` and `c + 8` that wastes nothing."""
 

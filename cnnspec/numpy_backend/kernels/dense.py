@@ -14,6 +14,8 @@ from cnnspec.numpy_backend.kernels.base import (
     add_rows,
     computes,
     flat,
+    in_turn,
+    multiplying,
 )
 
 
@@ -26,13 +28,13 @@ class DenseKernel(Kernel[Dense]):
 
     def forward(self, at: Site) -> Run:
         """`y = W x + b`."""
-        weight, x, y = at.weights["weight"], flat(at.x[0]), at.y
+        y, product = at.y, multiplying(at.weights["weight"], flat(at.x[0]), at.y)
         if "bias" not in at.weights:
-            return lambda: _product(weight, x, y)
+            return product
         bias = at.weights["bias"][:, None]
 
         def run() -> None:
-            np.matmul(weight, x, out=y)
+            product()
             np.add(y, bias, out=y)
 
         return run
@@ -46,19 +48,9 @@ class DenseKernel(Kernel[Dense]):
         if "bias" in at.sums:
             steps.append(add_rows(dy, at.sums["bias"], scratch["bias"], at.moment))
         if at.dx[0] is not None:
-            transposed, dx = at.weights["weight"].T, flat(at.dx[0])
-            steps.append(lambda: _product(transposed, dy, dx))
-
-        def run() -> None:
-            for step in steps:
-                step()
-
-        return run
+            steps.append(multiplying(at.weights["weight"].T, dy, flat(at.dx[0])))
+        return in_turn(steps)
 
     def scratch(self) -> tuple[Scratch, ...]:
         """Room for the weights' gradients from a piece that is not the first."""
         return tuple(Scratch(w.name, w.shape, "backward", per_image=False) for w in self.weights)
-
-
-def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    np.matmul(a, b, out=out)
