@@ -23,19 +23,21 @@ Values = NDArray[np.float32]
 
 
 def initial_weights(graph: Graph, facts: Facts, init: Initializer, seed: int) -> Iterator[tuple[str, Values]]:
-    """Name and first values of every trainable weight, `conv1.weight` first, one at a time.
+    """Name and first values of every weight, one at a time, in the order of the layers.
 
-    The others keep the values that their layer gives them.
+    State that a layer keeps itself and that begins with no value of its own is left out.
     """
     for node, layer in zip(graph.nodes, facts.layers, strict=True):
         for weight in layer.weights:
-            if weight.trainable:
+            if weight.trainable or weight.initial is not None:
                 name = f"{node.name}.{weight.name}"
                 yield name, initial_values(init, weight, random_stream(seed, name))
 
 
 def initial_values(init: Initializer, weight: Weight, random: np.random.Generator) -> Values:
-    """First values of one weight, of its shape."""
+    """First values of one weight, of its shape: its own initial value, or what the initialiser's rule draws."""
+    if weight.initial is not None:
+        return np.full(weight.shape, weight.initial, np.float32)
     return RULES[init.keyword](weight, random)
 
 

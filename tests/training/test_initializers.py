@@ -105,6 +105,12 @@ def test_the_same_seed_gives_the_same_weights():
         np.testing.assert_array_equal(array, again[name])
 
 
+def test_a_weight_with_a_value_of_its_own_begins_with_it():
+    scale = Weight("scale", (6,), 1, 1, trainable=False, initial=1.0)
+    for kind in kinds("init").values():
+        np.testing.assert_array_equal(values(kind(), scale), np.ones(6, np.float32))
+
+
 def test_every_initialiser_of_the_language_has_a_rule():
     for kind in kinds("init").values():
         assert values(kind(), DENSE).std() > 0
