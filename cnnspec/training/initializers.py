@@ -35,7 +35,7 @@ def initial_weights(graph: Graph, facts: Facts, init: Initializer, seed: int) ->
 
 
 def initial_values(init: Initializer, weight: Weight, random: np.random.Generator) -> Values:
-    """First values of one weight, of its shape: its own initial value, or what the initialiser's rule draws."""
+    """First values of one weight: its own initial value, or what the initialiser's rule draws."""
     if weight.initial is not None:
         return np.full(weight.shape, weight.initial, np.float32)
     return RULES[init.keyword](weight, random)
