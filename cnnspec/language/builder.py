@@ -288,7 +288,14 @@ class Builder:
         if match is None:
             self.faults.append(_malformed(text, span))
             return Invalid(span)
-        return Number(self._decimal(digits.replace("_", ""), scale), span)
+        value = self._decimal(digits.replace("_", ""), scale)
+        if value < 10**MAX_INTEGER_DIGITS:
+            return Number(value, span)
+        message = f"`{text}` is over the limit of {MAX_INTEGER_DIGITS} digits"
+        self.faults.append(
+            Diagnostic("integer-too-long", message, span, notes=("limit `MAX_INTEGER_DIGITS`",))
+        )
+        return Invalid(span)
 
     def _integer(self, digits: str, span: Span, scale: int = 1) -> int | None:
         plain = digits.replace("_", "").lstrip("0") or "0"

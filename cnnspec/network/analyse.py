@@ -34,10 +34,12 @@ def analyse(graph: Graph) -> Analysed:
         except LayerError as error:
             faults.append(_located(error, node, graph, table))
             table.append(LayerFacts())
+    shapers: list[int] = []
     for claim in graph.claims:
         shape = table[claim.node].shape
         if shape is not None and shape != claim.shape:
-            faults.append(_wrong_claim(claim, graph, table))
+            shapers = shapers or _shapers(graph, table)
+            faults.append(_wrong_claim(claim, shapers[claim.node], graph, table))
     return Analysed(Facts(tuple(table)), tuple(faults))
 
 
@@ -109,11 +111,10 @@ def _provenance(node: Node, graph: Graph, table: Sequence[LayerFacts]) -> list[s
     return notes
 
 
-def _wrong_claim(claim: Claim, graph: Graph, table: Sequence[LayerFacts]) -> Diagnostic:
+def _wrong_claim(claim: Claim, shaper: int, graph: Graph, table: Sequence[LayerFacts]) -> Diagnostic:
     """A claim that the arithmetic denies, with the arithmetic of the layer that made the shape."""
     shape = table[claim.node].shape
     assert shape is not None
-    shaper = _shaper(claim.node, graph, table)
     node = graph.nodes[shaper]
     derivation = node.layer.arithmetic(*table[shaper].input_shapes)
     return Diagnostic(
@@ -130,13 +131,17 @@ def _wrong_claim(claim: Claim, graph: Graph, table: Sequence[LayerFacts]) -> Dia
     )
 
 
-def _shaper(index: int, graph: Graph, table: Sequence[LayerFacts]) -> int:
-    """The last node, going back, that changed the shape."""
-    while graph.nodes[index].inputs:
-        before = graph.nodes[index].inputs[0]
-        if before < 0 or table[before].shape != table[index].shape:
-            return index
-        if table[index].weights or graph.nodes[index].layer.window(*table[index].input_shapes) != "pointwise":
-            return index
-        index = before
-    return index
+def _shapers(graph: Graph, table: Sequence[LayerFacts]) -> list[int]:
+    """For each node the last one, going back from it, that changed the shape."""
+    shapers: list[int] = []
+    for index, node in enumerate(graph.nodes):
+        before = node.inputs[0] if node.inputs else -1
+        keeps = before >= 0 and _keeps_shape(node, table[index], table[before])
+        shapers.append(shapers[before] if keeps else index)
+    return shapers
+
+
+def _keeps_shape(node: Node, facts: LayerFacts, before: LayerFacts) -> bool:
+    if facts.shape is None or facts.shape != before.shape or facts.weights:
+        return False
+    return node.layer.window(*facts.input_shapes) == "pointwise"

@@ -207,6 +207,8 @@ def _binary(expression: Binary, scope: Scope) -> Value:
         result = _ARITHMETIC[sign](a, b)
     except ZeroDivisionError:
         raise _error("division-by-zero", f"`{sign}` divides by zero", expression.right.span) from None
+    except OverflowError:
+        raise _too_large(expression.span) from None
     if isinstance(result, complex) or abs(result) >= LARGEST or result != result:
         raise _too_large(expression.span)
     return result

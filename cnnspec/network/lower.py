@@ -110,7 +110,7 @@ class _Lowering:
     expectations: list[Expectation] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     faults: dict[tuple[str, Span | None, str], Diagnostic] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
+    taken: dict[str, int] = field(default_factory=dict)
     broken: bool = False
 
     def report(self, fault: Diagnostic, frame: _Frame) -> None:
@@ -122,7 +122,7 @@ class _Lowering:
     def finish(self, current: Current) -> Lowered:
         """The graph of all nodes."""
         if not any(isinstance(node.layer, Input) for node in self.nodes) and not self.broken:
-            self.report(self._missing_input(None), _Frame(Names("", frozenset(), set()), Scope()))
+            self.report(self._missing_input(None), _Frame(Names("", frozenset(), {}), Scope()))
         ends = self.outputs or ([] if current is None else [current])
         graph = Graph(
             name=self.network.name.text,

@@ -16,12 +16,12 @@ class Names:
     """The names within a network, a block's use, or a named repetition.
 
     Layers without a name are called by their keyword and counted: `conv1`, `conv2`. Names that the file gives
-    are passed over in the counting.
+    are passed over in the counting. `taken` holds every full name so far, and how often it was asked for.
     """
 
     prefix: str
     reserved: frozenset[str]
-    taken: set[str]
+    taken: dict[str, int]
     counts: dict[str, int] = field(default_factory=dict)
 
     def made(self, keyword: str) -> str:
@@ -34,12 +34,11 @@ class Names:
 
     def unique(self, name: str) -> str:
         """A full name that is not taken yet: the name itself, or counted from 2 on."""
-        full = self.prefix + name
-        count = 1
+        full = first = self.prefix + name
         while full in self.taken:
-            count += 1
-            full = f"{self.prefix}{name}{count}"
-        self.taken.add(full)
+            self.taken[first] += 1
+            full = f"{first}{self.taken[first]}"
+        self.taken[full] = 1
         return full
 
     def inner(self, name: str, body: Body) -> Names:

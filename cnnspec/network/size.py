@@ -71,6 +71,7 @@ class _Counter:
         self.steps = 0
 
     def body(self, body: Body, scope: Scope) -> int:
+        """The layers of a body; at least 1, since expanding an empty one costs time too."""
         total = 0
         self.steps += 1
         if self.steps > MAX_STEPS:
@@ -88,7 +89,7 @@ class _Counter:
                     pass
                 case _:
                     assert_never(statement)
-        return total
+        return max(total, 1)
 
     def link(self, link: Link, scope: Scope) -> int:
         match link:
