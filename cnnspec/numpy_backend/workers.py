@@ -13,6 +13,9 @@ from queue import SimpleQueue
 
 Job = Callable[[int], None]
 """Work for the worker with this number."""
+Results = dict[int, BaseException | None]
+"""By worker, what its job raised."""
+Inbox = SimpleQueue[tuple[Job, Results] | None]
 
 
 class Workers:
@@ -20,24 +23,29 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._inboxes: list[SimpleQueue[Job | None]] = []
-        self._outbox: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._unfinished = 0
+        self._inboxes: list[Inbox] = []
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._results: Results = {}
+        self._given = 0
         weakref.finalize(self, _dismiss, self._inboxes)
 
     def run(self, job: Job, count: int) -> None:
         """Run `job(0)` here and `job(1)` to `job(count - 1)` in the other threads; return when all are done.
 
         Raises:
-            BaseException: what a job raised, once every job has ended; this thread's own goes first.
+            BaseException: what a job raised: this thread's own at once, that of another when all have ended.
         """
         self._wait()  # for what an interrupted call left behind
         self._hire(count - 1)
+        self._results, self._given = {}, 0
         for inbox in self._inboxes[: count - 1]:
-            self._unfinished += 1
-            inbox.put(job)
+            inbox.put((job, self._results))
+            self._given += 1
         job(0)
-        self._wait(raising=True)
+        self._wait()
+        for number in sorted(self._results):
+            if (failure := self._results[number]) is not None:
+                raise failure
 
     def close(self) -> None:
         """Send the threads home; a later `run` starts new ones."""
@@ -47,34 +55,31 @@ class Workers:
     def _hire(self, count: int) -> None:
         while len(self._inboxes) < count:
             number = len(self._inboxes) + 1
-            inbox: SimpleQueue[Job | None] = SimpleQueue()
+            inbox: Inbox = SimpleQueue()
             self._inboxes.append(inbox)
-            arguments = (number, inbox, self._outbox)
+            arguments = (number, inbox, self._bell)
             threading.Thread(target=_work, args=arguments, name=f"cnnspec-{number}", daemon=True).start()
 
-    def _wait(self, raising: bool = False) -> None:
-        failure = None
-        while self._unfinished:
-            result = self._outbox.get()
-            self._unfinished -= 1
-            failure = failure or result
-        if raising and failure is not None:
-            raise failure
+    def _wait(self) -> None:
+        """Wait until every job that was given has a result. A bell too many only looks once more."""
+        while len(self._results) < self._given:
+            self._bell.get()
 
 
-def _work(number: int, inbox: SimpleQueue[Job | None], outbox: SimpleQueue[BaseException | None]) -> None:
-    while (job := inbox.get()) is not None:
+def _work(number: int, inbox: Inbox, bell: SimpleQueue[None]) -> None:
+    while (task := inbox.get()) is not None:
+        job, results = task
         failure: BaseException | None = None
         try:
             job(number)
         except BaseException as error:  # handed to the caller
             failure = error
-        del job
-        outbox.put(failure)
-        del failure
+        results[number] = failure
+        del task, job, results, failure
+        bell.put(None)
 
 
-def _dismiss(inboxes: list[SimpleQueue[Job | None]]) -> None:
+def _dismiss(inboxes: list[Inbox]) -> None:
     for inbox in inboxes:
         inbox.put(None)
     inboxes.clear()
