@@ -52,10 +52,10 @@ def read_assignment(text: str) -> tuple[str, Value]:
     """
     parsed = parse(Source("--set", f"{_AROUND}{text}\n}}"))
     block = parsed.tree.items[0] if parsed.tree.items else None
-    if parsed.faults or not isinstance(block, Block) or len(block.body.statements) != 1:
+    if parsed.faults or len(parsed.tree.items) != 1 or not isinstance(block, Block):
         raise ValueError("write it as name=value, such as classes=10")
-    (statement,) = block.body.statements
-    if not isinstance(statement, Let):
+    statement = block.body.statements[0]
+    if len(block.body.statements) != 1 or not isinstance(statement, Let):
         raise ValueError("write it as name=value, such as classes=10")
     try:
         return statement.name.text, evaluate(statement.value, Scope())

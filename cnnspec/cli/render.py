@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli.main import FINDINGS, OK, CommandError
+from cnnspec.language.saving import save
 from cnnspec.network.check import check_file
-from cnnspec.render import DIRECTIONS, FORMATS, THEMES, EngineError, NoEngineError, draw, save, to_dot
+from cnnspec.render import DIRECTIONS, FORMATS, THEMES, EngineError, NoEngineError, draw, to_dot
 
 if TYPE_CHECKING:
     import argparse

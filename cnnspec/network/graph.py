@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnspec.language.source import Span
-    from cnnspec.language.syntax import Expression
+    from cnnspec.language.syntax import Chain, Expression
     from cnnspec.layers import Layer, Shape, Weight
     from cnnspec.layers.options import Value
     from cnnspec.network.evaluate import Unknown
@@ -100,6 +100,8 @@ class Graph:
     claims: tuple[Claim, ...]
     expectations: tuple[Expectation, ...]
     span: Span
+    ends: tuple[tuple[Chain, int], ...] = ()
+    """The statements of the network that were walked, and the node at the end of each."""
 
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each node the nodes that read its output, in order."""

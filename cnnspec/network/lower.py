@@ -109,6 +109,7 @@ class _Lowering:
     claims: list[Claim] = field(default_factory=list)
     expectations: list[Expectation] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
+    ends: list[tuple[Chain, int]] = field(default_factory=list)
     faults: dict[tuple[str, Span | None, str], Diagnostic] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     broken: bool = False
@@ -131,6 +132,7 @@ class _Lowering:
             claims=tuple(self.claims),
             expectations=tuple(self.expectations),
             span=self.network.name.span,
+            ends=tuple((chain, end) for chain, end in self.ends if end != UNKNOWN),
         )
         return Lowered(graph, tuple(self.faults.values()))
 
@@ -169,6 +171,8 @@ class _Lowering:
             frame.values[chain.name.text] = current
         if chain.claim is not None:
             self._claim(chain.claim, frame, current)
+        if current is not None and not frame.uses:
+            self.ends.append((chain, current))
         return current
 
     def let(self, let: Let, frame: _Frame) -> None:

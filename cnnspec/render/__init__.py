@@ -3,7 +3,6 @@
 from cnnspec.render.dot import to_dot
 from cnnspec.render.engine import FORMATS, EngineError, NoEngineError, draw
 from cnnspec.render.labels import DIRECTIONS
-from cnnspec.render.saving import save
 from cnnspec.render.theme import THEMES
 
-__all__ = ["DIRECTIONS", "FORMATS", "THEMES", "EngineError", "NoEngineError", "draw", "save", "to_dot"]
+__all__ = ["DIRECTIONS", "FORMATS", "THEMES", "EngineError", "NoEngineError", "draw", "to_dot"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Final
 
+from cnnspec.language.saving import save
 from cnnspec.training.errors import TrainingError
-
-NO_DIRECTORY_FSYNC: Final = os.name == "nt"
 
 
 class WriteError(TrainingError):
@@ -25,19 +23,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         WriteError: it cannot be written; what was there before still is, and no temporary file stays.
     """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        save(path, content)
     except OSError as error:
         raise WriteError(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def append(path: Path, content: bytes) -> None:
@@ -58,14 +47,3 @@ def append(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.truncate(path, length)
         raise WriteError(path, error) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    if NO_DIRECTORY_FSYNC:
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,8 +13,10 @@ from tests.support import golden
 CODE = re.compile(r"^(?:error|warning)\[([a-z-]+)\]", re.MULTILINE)
 PACKAGE = Path(__file__).parent.parent.parent / "cnnspec"
 
-# raised where files are read or commands run; their texts are held by tests/language/test_reading.py
+# raised where files are read or parameters set; their texts are held by tests/language/test_reading.py,
+# tests/language/test_rendering.py, tests/network/test_use.py and tests/network/test_parameters.py
 ELSEWHERE = {"cannot-read", "file-not-found", "file-too-large", "not-a-file", "not-utf8"}
+ELSEWHERE |= {"too-many-findings", "use-cycle", "unknown-parameter"}
 
 
 def findings(text):

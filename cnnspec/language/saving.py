@@ -32,7 +32,7 @@ def save(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _mode(path: Path) -> int:
@@ -44,8 +44,8 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to disk, where a folder can be opened."""
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk, where a folder can be opened."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
