@@ -6,13 +6,14 @@ LeNet as in specs/lenet.cnn learns from random images by plain gradient descent:
 update. Both systems take turns, a short while each; the ratio is that of each round, its median and quartiles
 are printed. Figures for several threads need a quiet machine: PyTorch's OpenMP threads wait for each other by
 spinning, and fall to a hundredth of their speed when another process holds a core. What others use is
-measured before each batch size, and rows for which they left too few processors are marked.
+measured all the while, and rows for which they left too few processors are marked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from cnnspec.recipe import CrossEntropy
 SPEC = Path(__file__).parent.parent / "specs" / "lenet.cnn"
 IMAGES, CLASSES, RATE = 4096, 10, 0.01
 TOLERATED = 0.1
+REST = 0.2
 PROCESSORS = Path("/proc/stat")
 Step = Callable[[], object]
 
@@ -39,7 +41,7 @@ Step = Callable[[], object]
 class Row:
     """What was measured at one batch size; rates are images a second, the medians of the rounds.
 
-    `busy` is the share of the machine that others used just before.
+    `busy` is the share of the machine that others used meanwhile.
     """
 
     batch: int
@@ -92,34 +94,33 @@ def measure(batch: int, arguments: argparse.Namespace) -> Row:
     labels = rng.integers(0, CLASSES, IMAGES)
     model = compiled(batch, arguments.threads)
     ours, theirs = our_step(model, x, labels, batch), torch_step(x, labels, batch)
-    rates, others = [], busy()
+    rates: list[tuple[float, float]] = []
+    start, others = time.perf_counter(), used_by_others()
     with model:
         for step in (ours, theirs):
             rate(step, batch, arguments.seconds)
         for _ in range(arguments.rounds):
             rates.append((rate(ours, batch, arguments.seconds), rate(theirs, batch, arguments.seconds)))
+    busy = (used_by_others() - others) / (time.perf_counter() - start) / cores()
     ratios = [a / b for a, b in rates]
     low, middle, high = statistics.quantiles(ratios, n=4)
     medians = [statistics.median(column) for column in zip(*rates, strict=True)]
-    return Row(batch, medians[0], medians[1], middle, low, high, others)
+    return Row(batch, medians[0], medians[1], middle, low, high, busy)
 
 
-def busy(seconds: float = 0.5) -> float:
-    """The share of all processors that was in use while this process slept; 0 where the system is silent."""
-
-    def ticks() -> tuple[int, int]:
-        numbers = [int(word) for word in PROCESSORS.read_text().partition("\n")[0].split()[1:9]]
-        return sum(numbers), numbers[3] + numbers[4]
-
+def used_by_others() -> float:
+    """Processor seconds that all but this process have used; 0 where the system does not tell."""
     if not PROCESSORS.exists():
         return 0.0
-    (total, idle), _ = ticks(), time.sleep(seconds)
-    total_after, idle_after = ticks()
-    return 1 - (idle_after - idle) / max(total_after - total, 1)
+    ticks = [int(word) for word in PROCESSORS.read_text().partition("\n")[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def rate(step: Step, batch: int, seconds: float) -> float:
-    """Images a second over a while."""
+    """Images a second over a while, after a rest in which the other's threads stop spinning."""
+    time.sleep(REST)
+    step()
     start = time.perf_counter()
     count = 0
     while (passed := time.perf_counter() - start) < seconds:
