@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lark import Lark
     from lark.grammar import Symbol
 
@@ -104,13 +106,13 @@ def compile_grammar(grammar: str) -> Stored:
     """Let Lark build the tables and put them into plain data."""
     parser = lark(grammar)
     table = parser.parser.parser._parse_table
-    numbers = {state: number for number, state in enumerate(table.states)}
+    numbers = _numbered(table.states, table.start_states["start"])
     rules = list(parser.rules)
     index = {rule: number for number, rule in enumerate(rules)}
     states = []
-    for actions in table.states.values():
+    for state in numbers:
         row = {}
-        for symbol, (action, target) in actions.items():
+        for symbol, (action, target) in table.states[state].items():
             row[symbol] = numbers[target] if str(action) == "Shift" else -index[target] - 1
         states.append(dict(sorted(row.items())))
     strings = {t.name: t.pattern.value for t in parser.terminals if t.pattern.type == "str"}
@@ -133,6 +135,18 @@ def compile_grammar(grammar: str) -> Stored:
         "punctuation": {text: name for name, text in strings.items() if not text.isidentifier()},
         "patterns": sorted(patterns),
     }
+
+
+def _numbered(states: Mapping[int, Mapping[str, tuple[object, int]]], start: int) -> dict[int, int]:
+    """Numbers of the states in the order in which the start reaches them: Lark's own differ at every run."""
+    numbers = {start: 0}
+    pending = [start]
+    for state in pending:
+        for _, (action, target) in sorted(states[state].items(), key=lambda item: str(item[0])):
+            if str(action) == "Shift" and target not in numbers:
+                numbers[target] = len(numbers)
+                pending.append(target)
+    return numbers
 
 
 def _filtered(symbol: Symbol) -> bool:
