@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics
+from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, OK, CommandError
 from cnnspec.language.saving import save
 from cnnspec.network.check import check_file
@@ -49,12 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--theme", choices=tuple(THEMES), default="light", help="light (the default) or dark")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but findings")
     parser.set_defaults(usage_error=parser.error)
+    add_parameters(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw one file; 1 if it has errors or cannot be drawn or written."""
     output, format = _target(arguments)
-    checked = check_file(arguments.file)
+    checked = check_file(arguments.file, arguments.set)
     if checked.diagnostics:
         print_diagnostics(checked.diagnostics)
     if not checked.ok:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._interruption import Interruption
 from cnnspec.cli._output import grouped, print_diagnostics
+from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK
 from cnnspec.network.check import check_file
 from cnnspec.network.recipe import check_agreement, unknown_kind
@@ -58,12 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with the data set's files; see also CNNSPEC_DATA_DIR",
     )
+    add_parameters(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; 1 where the file has errors or the run cannot go on, 130 where it was interrupted."""
-    checked = check_file(arguments.file)
+    checked = check_file(arguments.file, arguments.set)
     if checked.diagnostics:
         print_diagnostics(checked.diagnostics)
     if not checked.ok:

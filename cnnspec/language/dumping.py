@@ -19,7 +19,11 @@ def dump(value: object, indent: str = "") -> str:
     if isinstance(value, Source):
         return f"Source {value.name}"
     if is_dataclass(value):
-        rows = [f"{field.name}: {dump(getattr(value, field.name), deeper)}" for field in fields(value)]
+        rows = [
+            f"{field.name}: {dump(getattr(value, field.name), deeper)}"
+            for field in fields(value)
+            if field.repr
+        ]
         return _block(type(value).__name__, rows, deeper)
     if isinstance(value, Mapping):
         return _block("{}", [f"{key}: {dump(item, deeper)}" for key, item in value.items()], deeper)

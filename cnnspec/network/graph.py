@@ -100,8 +100,10 @@ class Graph:
     claims: tuple[Claim, ...]
     expectations: tuple[Expectation, ...]
     span: Span
-    ends: tuple[tuple[Chain, int], ...] = ()
+    ends: tuple[tuple[Chain, int], ...] = field(default=(), repr=False)
     """The statements of the network that were walked, and the node at the end of each."""
+    parameters: Mapping[str, Value | Unknown] = field(default_factory=dict)
+    """The parameters of the network with their values."""
 
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For each node the nodes that read its output, in order."""
@@ -152,8 +154,8 @@ class LayerFacts:
 
     @property
     def params(self) -> int:
-        """The number of parameters."""
-        return sum(weight.size for weight in self.weights)
+        """The number of parameters. State that a layer keeps itself is not counted."""
+        return sum(weight.size for weight in self.weights if weight.role != "state")
 
     @property
     def trainable_params(self) -> int:
@@ -169,7 +171,8 @@ FLOAT_BYTES = 4
 class Totals:
     """Sums over the layers.
 
-    `activation_bytes` are those of every output of one sample, `weight_bytes` of all parameters, in float32.
+    `activation_bytes` are those of every output of one sample, `weight_bytes` of all parameters and of the
+    state that layers keep, in float32.
     """
 
     params: int
@@ -194,7 +197,7 @@ class Facts:
             trainable_params=sum(layer.trainable_params for layer in self.layers),
             macs=sum(layer.macs for layer in self.layers),
             activation_bytes=elements * FLOAT_BYTES,
-            weight_bytes=params * FLOAT_BYTES,
+            weight_bytes=sum(w.size for layer in self.layers for w in layer.weights) * FLOAT_BYTES,
         )
 
     def shape(self, node: int) -> Shape:

@@ -59,7 +59,7 @@ class Lowered:
 
 def lower(network: Network, table: BlockTable, parameters: Mapping[str, Value | Unknown]) -> Lowered:
     """Turn the statements of a network into nodes; `parameters` are the values of its parameters."""
-    lowering = _Lowering(network, table)
+    lowering = _Lowering(network, table, parameters)
     scope = Scope(parameters)
     frame = _Frame(Names("", given_names(network.body), lowering.taken), scope)
     try:
@@ -105,6 +105,7 @@ class _Lowering:
 
     network: Network
     table: BlockTable
+    parameters: Mapping[str, Value | Unknown]
     nodes: list[Node] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     expectations: list[Expectation] = field(default_factory=list)
@@ -133,6 +134,7 @@ class _Lowering:
             expectations=tuple(self.expectations),
             span=self.network.name.span,
             ends=tuple((chain, end) for chain, end in self.ends if end != UNKNOWN),
+            parameters=self.parameters,
         )
         return Lowered(graph, tuple(self.faults.values()))
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Literal
 
+from cnnspec.layers.declaration import written
+
 if TYPE_CHECKING:
     from cnnspec.language.source import Source
     from cnnspec.network.graph import Facts, Graph
@@ -40,6 +42,7 @@ def start_record(
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "network": graph.name,
+        "parameters": {name: written(value) for name, value in graph.parameters.items()},
         "params": totals.params,
         "trainable_params": totals.trainable_params,
         "recipe": {

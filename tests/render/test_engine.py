@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnspec.render import EngineError, NoEngineError, draw, engine, save, to_dot
+from cnnspec.language.saving import save
+from cnnspec.render import EngineError, NoEngineError, draw, engine, to_dot
 from tests.render import networks
 
 BEGINNINGS = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}

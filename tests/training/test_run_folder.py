@@ -158,18 +158,18 @@ def test_a_row_that_cannot_be_written_leaves_the_table_as_it_was(here: Path, mon
 
 def test_a_write_reaches_the_disk_before_its_name_does(here: Path, monkeypatch: pytest.MonkeyPatch):
     happened: list[str] = []
-    sync, rename = os.fsync, Path.replace
+    sync, rename = os.fsync, os.replace
 
     def note_sync(descriptor: int) -> None:
         happened.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
         sync(descriptor)
 
-    def note_rename(self: Path, target: Path) -> Path:
+    def note_rename(temporary: str, target: Path) -> None:
         happened.append("rename")
-        return rename(self, target)
+        rename(temporary, target)
 
     monkeypatch.setattr(files_module.os, "fsync", note_sync)
-    monkeypatch.setattr(Path, "replace", note_rename)
+    monkeypatch.setattr(os, "replace", note_rename)
     write_atomically(here / "run.json", b"{}")
     assert happened == ["sync file", "rename", "sync folder"]
 
