@@ -77,7 +77,7 @@ def assign_buffers(
     _assign_values(buffers, graph, layouts, kernels, training)
     if training:
         _assign_gradients(buffers, graph, layouts, kernels)
-    _assign_scratch(buffers, kernels, training)
+    _assign_scratch(buffers, graph, kernels, training)
     count = len(graph.nodes)
     for scratch in loss:
         buffers.loss[scratch.name] = buffers.new(count - 1, scratch.shape, count)
@@ -98,10 +98,10 @@ def _assign_values(
         over = kernel.in_place and layouts[i] == layouts[node.inputs[0]] and source not in untouchable
         if training and kernel.keeps_input:
             over = False
-        own = source if kernel.view or over else buffers.new(i, layouts[i].stored, i)
+        own = source if kernel.view or over else buffers.new(i, layouts[i].stored, _forward_time(graph, i))
         buffers.values.append(own)
         buffers.all[own].touch(i)
-        if len(consumers[i]) > 1 or (training and kernel.keeps_output):
+        if len(consumers[i]) > 1 or i in graph.outputs or (training and kernel.keeps_output):
             untouchable.add(own)
         for v in node.inputs:
             buffers.all[buffers.values[v]].touch(i)
@@ -112,6 +112,11 @@ def _assign_values(
             buffers.all[own].touch(2 * count - i)
     for i in read_by_loss(graph):
         buffers.all[buffers.values[i]].touch(count)
+
+
+def _forward_time(graph: Graph, i: int) -> int:
+    """When a node first writes: the inputs are loaded, all of them, before the first kernel runs."""
+    return i if graph.nodes[i].inputs else 0
 
 
 def read_by_loss(graph: Graph) -> tuple[int, ...]:
@@ -132,23 +137,26 @@ def _assign_gradients(
             continue
         buffers.all[gradients[i]].touch(time)
         for slot, v in enumerate(node.inputs):
-            over = kernel.view or (kernel.in_place and layouts[i] == layouts[v])
+            over = kernel.view or (kernel.in_place and slot == 0 and layouts[i] == layouts[v])
             own = gradients[i] if over else buffers.new(v, layouts[v].stored, time)
             buffers.all[gradients.setdefault(v, own)].touch(time)
             if gradients[v] != own:
                 buffers.apart[i, slot] = own
     for i in read_by_loss(graph):
         buffers.all[gradients[i]].touch(count)
+    for i in gradients.keys() & graph.sources():
+        buffers.all[gradients[i]].touch(2 * count)  # given back in the end
 
 
-def _assign_scratch(buffers: Buffers, kernels: Sequence[Kernel[Layer]], training: bool) -> None:
+def _assign_scratch(buffers: Buffers, graph: Graph, kernels: Sequence[Kernel[Layer]], training: bool) -> None:
     count = len(kernels)
     for i, kernel in enumerate(kernels):
         mine: dict[str, int] = {}
         for scratch in kernel.scratch():
             if scratch.during == "backward" and not training:
                 continue
-            times = {"forward": (i, i), "backward": (2 * count - i,) * 2, "both": (i, 2 * count - i)}
+            begin = _forward_time(graph, i)
+            times = {"forward": (begin, i), "backward": (2 * count - i,) * 2, "both": (begin, 2 * count - i)}
             first, last = times[scratch.during]
             mine[scratch.name] = buffers.new(i, scratch.shape, first, scratch.per_image)
             buffers.all[mine[scratch.name]].touch(last if training else first)

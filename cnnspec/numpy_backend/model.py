@@ -16,6 +16,7 @@ from cnnspec.numpy_backend.kernels.losses import Tally
 from cnnspec.numpy_backend.memory import allocate
 from cnnspec.numpy_backend.parameters import Weights, of_node, zeros
 from cnnspec.numpy_backend.plan import Plan, make_plan
+from cnnspec.numpy_backend.ports import Arrays, Given, Ports
 from cnnspec.numpy_backend.program import Program, Tables
 from cnnspec.numpy_backend.workers import Workers
 
@@ -66,7 +67,7 @@ class BatchResult:
 class _Kept:
     """What `backward` needs of the forward pass before it; `fresh` while the activations are still there."""
 
-    x: Array
+    x: Arrays
     step: int
     fresh: bool
 
@@ -105,8 +106,8 @@ class Model:
         self._crew = Workers(plan.workers)
         self._benches: list[_Bench] = []
         self._kept: _Kept | None = None
-        self._input_shape = plan.facts.shape(plan.graph.sources()[0])
-        self._output_shape = plan.facts.shape(plan.graph.outputs[0])
+        self.inputs = Ports.inputs(plan.graph, plan.facts)
+        self.outputs = Ports.outputs(plan.graph, plan.facts)
         self._build_tables()
 
     # --- weights ----------------------------------------------------------------------------------------
@@ -152,58 +153,60 @@ class Model:
 
     # --- running ----------------------------------------------------------------------------------------
 
-    def forward(self, x: Array, training: bool = False) -> Array:
+    def forward(self, x: Given, training: bool = False) -> Array | Arrays:
         """The output for `N x C x H x W` images, up to as many as the plan's batch.
 
-        With `training`, dropout drops, and `backward` may follow; `x` must not be changed before it.
+        Of a network with several inputs, `x` is a tuple of arrays in their order, or a dictionary by name;
+        the output of one with several is a tuple. With `training`, dropout drops, and `backward` may follow;
+        `x` must not be changed before it.
 
         Raises:
             ValueError: `x` has another shape.
         """
-        x = self._images(x)
-        self._check_count(len(x))
+        images = self.inputs.samples(x, "x")
+        count = len(images[0])
+        self._check_count(count)
         if training:
             self._need_training("forward with training")
             self.step += 1
-        out = self._run_forward(x, training)
+        out = self._run_forward(images, training)
         if training:
-            alone = len(x) <= self.plan.micro_batch * self._active(len(x))
-            self._kept = _Kept(x, self.step, fresh=alone)
-        return out
+            alone = count <= self.plan.micro_batch * self._active(count)
+            self._kept = _Kept(images, self.step, fresh=alone)
+        return self.outputs.given_back(out)
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Given) -> Array | Arrays:
         """The output for any number of images."""
-        return self._run_forward(self._images(x), training=False)
+        return self.outputs.given_back(self._run_forward(self.inputs.samples(x, "x"), training=False))
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Given) -> Array | Arrays:
         """The gradient of the input, from that of the output of the last `forward` with `training`.
 
-        Fills `gradients`. Where a worker had several pieces, their activations are computed again.
+        Several are given and given back as `forward` does. Fills `gradients`. Where a worker had several
+        pieces, their activations are computed again.
 
         Raises:
             ValueError: no such `forward` came before, or `dy` has another shape.
         """
         if self._kept is None:
             raise ValueError("backward needs a forward(x, training=True) before it")
-        kept, gradient = self._kept, np.asarray(dy)
-        expected = (len(kept.x), *self._output_shape)
-        if gradient.shape != expected:
-            raise ValueError(f"dy must be {show(expected)} like the output, not {show(gradient.shape)}")
-        out = np.empty(kept.x.shape, self.plan.dtype)
+        kept, count = self._kept, len(self._kept.x[0])
+        gradients = self.outputs.exactly(count, dy, "dy")
+        out = self.inputs.empty(count, self.plan.dtype)
 
         def piece(program: Program, images: slice) -> None:
             if not kept.fresh:
-                program.load(kept.x[images])
+                program.load(_rows(kept.x, images))
                 program.forward()
-            program.backward(gradient[images], out[images])
+            program.backward(_rows(gradients, images), _rows(out, images))
 
-        self._run(len(kept.x), piece, training=True, step=kept.step, prepare=not kept.fresh)
-        self._sum_up(len(kept.x))
+        self._run(count, piece, training=True, step=kept.step, prepare=not kept.fresh)
+        self._sum_up(count)
         kept.fresh = False
-        return out
+        return self.inputs.given_back(out)
 
     def loss_and_gradients(
-        self, x: Array, labels: NDArray[np.integer], indices: NDArray[np.integer] | None = None
+        self, x: Given, labels: NDArray[np.integer], indices: NDArray[np.integer] | None = None
     ) -> BatchResult:
         """The mean loss of a batch; fills `gradients` with those of this mean.
 
@@ -215,39 +218,41 @@ class Model:
         """
         self._need_training("loss_and_gradients")
         self._need_loss()
-        x, labels = self._images(x), self._labels(labels, x)
-        count = len(x) if indices is None else self._check_indices(indices, x)
+        arrays = self.inputs.samples(x, "x")
+        labels = self._labels(labels, len(arrays[0]))
+        count = len(labels) if indices is None else self._check_indices(indices, arrays)
         self._check_count(count)
         self.step += 1
 
         def piece(program: Program, images: slice) -> Tally:
             if indices is None:
-                program.load(x[images])
+                program.load(_rows(arrays, images))
                 return program.loss_and_gradients(labels[images], count)
             rows = indices[images]
-            program.load(x, rows)
+            program.load(arrays, rows)
             return program.loss_and_gradients(labels[rows], count)
 
         tally = self._run(count, piece, training=True, step=self.step)
         self._sum_up(count)
         return BatchResult(tally.loss / count, tally.correct, count)
 
-    def evaluate(self, x: Array, labels: NDArray[np.integer]) -> BatchResult:
+    def evaluate(self, x: Given, labels: NDArray[np.integer]) -> BatchResult:
         """The mean loss over any number of images, without gradients.
 
         Raises:
             ValueError: shapes do not fit, or a label is no class.
         """
         self._need_loss()
-        x = self._images(x)
-        labels = self._labels(labels, x)
+        arrays = self.inputs.samples(x, "x")
+        count = len(arrays[0])
+        labels = self._labels(labels, count)
 
         def piece(program: Program, images: slice) -> Tally:
-            program.load(x[images])
+            program.load(_rows(arrays, images))
             return program.loss(labels[images])
 
-        tally = self._run(len(x), piece, training=False, step=self.step)
-        return BatchResult(tally.loss / len(x), tally.correct, len(x))
+        tally = self._run(count, piece, training=False, step=self.step)
+        return BatchResult(tally.loss / count, tally.correct, count)
 
     def close(self) -> None:
         """Stop the worker threads; a later call starts them again."""
@@ -263,14 +268,14 @@ class Model:
 
     # --- sharing a batch --------------------------------------------------------------------------------
 
-    def _run_forward(self, x: Array, training: bool) -> Array:
-        out = np.empty((len(x), *self._output_shape), self.plan.dtype)
+    def _run_forward(self, x: Arrays, training: bool) -> Arrays:
+        out = self.outputs.empty(len(x[0]), self.plan.dtype)
 
         def piece(program: Program, images: slice) -> None:
-            program.load(x[images])
-            program.forward(out[images])
+            program.load(_rows(x, images))
+            program.forward(_rows(out, images))
 
-        self._run(len(x), piece, training=training, step=self.step)
+        self._run(len(x[0]), piece, training=training, step=self.step)
         return out
 
     def _run(self, count: int, piece: Piece, *, training: bool, step: int, prepare: bool = True) -> Tally:
@@ -314,28 +319,21 @@ class Model:
 
     # --- checking ---------------------------------------------------------------------------------------
 
-    def _images(self, x: Array) -> Array:
-        array = np.asarray(x)
-        if array.shape[1:] != self._input_shape or array.ndim != len(self._input_shape) + 1:
-            raise ValueError(f"x must be Nx{show(self._input_shape)}, not {show(array.shape)}")
-        if not len(array):
-            raise ValueError("x has no images")
-        return array
-
-    def _labels(self, labels: NDArray[np.integer], x: Array) -> NDArray[np.integer]:
+    def _labels(self, labels: NDArray[np.integer], count: int) -> NDArray[np.integer]:
         array = np.asarray(labels)
-        if array.shape != (len(x),) or not np.issubdtype(array.dtype, np.integer):
+        if array.shape != (count,) or not np.issubdtype(array.dtype, np.integer):
             kind = f"{show(array.shape)} of {array.dtype}"
-            raise ValueError(f"labels must be {len(x)} whole numbers, one an image, not {kind}")
+            raise ValueError(f"labels must be {count} whole numbers, one an image, not {kind}")
         return array
 
-    def _check_indices(self, indices: NDArray[np.integer], x: Array) -> int:
-        if x.dtype != self.plan.dtype:
-            raise ValueError(f"with indices, x must be {self.plan.dtype}, not {x.dtype}")
+    def _check_indices(self, indices: NDArray[np.integer], arrays: Arrays) -> int:
+        for x in arrays:
+            if x.dtype != self.plan.dtype:
+                raise ValueError(f"with indices, x must be {self.plan.dtype}, not {x.dtype}")
         if indices.ndim != 1 or not len(indices):
             raise ValueError(f"indices must be one row of numbers, not {show(indices.shape)}")
-        if indices.min() < 0 or indices.max() >= len(x):
-            raise ValueError(f"indices must be from 0 to {len(x) - 1}")
+        if indices.min() < 0 or indices.max() >= len(arrays[0]):
+            raise ValueError(f"indices must be from 0 to {len(arrays[0]) - 1}")
         return len(indices)
 
     def _check_count(self, count: int) -> None:
@@ -349,6 +347,11 @@ class Model:
     def _need_loss(self) -> None:
         if self.plan.loss is None:
             raise ValueError("the model was compiled without a loss")
+
+
+def _rows(arrays: Arrays, rows: slice) -> Arrays:
+    """The same rows of every array."""
+    return tuple(array[rows] for array in arrays)
 
 
 def _arrays(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[np.float32]) -> dict[str, Array]:

@@ -132,7 +132,7 @@ def make_plan(
         ValueError: a number is below 1, or the network is one that this backend cannot run.
         NotImplementedError: a layer kind has no kernel.
     """
-    _check(graph, batch=batch, workers=workers, micro_batch=micro_batch)
+    _check(graph, loss, batch=batch, workers=workers, micro_batch=micro_batch)
     number = cast("np.dtype[np.float32]", np.dtype(dtype))
     if number.kind != "f" or number.itemsize < 4:
         raise ValueError(f"dtype must be float32 or float64, not {number}")
@@ -166,12 +166,15 @@ def make_plan(
     )
 
 
-def _check(graph: Graph, **counts: int | None) -> None:
+def _check(graph: Graph, loss: Loss | None, **counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, not {count}")
-    if len(graph.outputs) != 1 or len(graph.sources()) != 1:
-        raise ValueError("a network to compile has one input and one output")
+    if not graph.outputs or not graph.sources():
+        raise ValueError("a network to compile has inputs and outputs")
+    if loss is not None and len(graph.outputs) > 1:
+        names = ", ".join(graph.nodes[i].name for i in graph.outputs)
+        raise ValueError(f"a loss needs a network of one output, and this one has {names}")
 
 
 def _kernels(graph: Graph, facts: Facts, layouts: tuple[Layout, ...]) -> tuple[Kernel[Layer], ...]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.numpy_backend.plan import Plan
+    from cnnspec.numpy_backend.ports import Arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +34,40 @@ class Program:
     def __init__(self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, moment: Moment) -> None:
         self._plan, self._n, self._arena, self._tables, self._moment = plan, n, arena, tables, moment
         nodes = range(len(plan.kernels))
-        source, output = plan.graph.sources()[0], plan.graph.outputs[0]
-        self._input = _images_first(self._value(source)[1])
-        self._output = _images_first(self._value(output)[1])
-        self._staging = self._scratch(source)["staging"].reshape(n, *plan.facts.shape(source))
+        sources, outputs = plan.graph.sources(), plan.graph.outputs
+        self._inputs = [_images_first(self._value(i)[1]) for i in sources]
+        self._outputs = [_images_first(self._value(i)[1]) for i in outputs]
+        self._staging = [self._scratch(i)["staging"].reshape(n, *plan.facts.shape(i)) for i in sources]
         self._forward = _only_work([self._bind_forward(i) for i in nodes])
         if plan.training:
-            self._output_gradient = _images_first(self._gradient(plan.buffers.gradients[output], output)[1])
-            self._input_gradient = _images_first(self._gradient(plan.buffers.gradients[source], source)[1])
+            self._gradients_out = [self._gradient_images_first(i) for i in outputs]
+            self._gradients_in = [self._gradient_images_first(i) for i in sources]
             self._backward = self._bind_backward(nodes, set(nodes))
         if plan.loss is not None:
             self._bind_loss(plan.logits)
 
-    def load(self, images: Array, indices: NDArray[np.integer] | None = None) -> None:
-        """Take in `n` images, or the rows `indices` of a data set."""
-        if indices is None:
-            np.copyto(self._input, images)
-            return
-        np.take(images, indices, axis=0, out=self._staging, mode="clip")  # any other mode copies
-        np.copyto(self._input, self._staging)
+    def load(self, images: Arrays, indices: NDArray[np.integer] | None = None) -> None:
+        """Take in `n` images for every input, or the rows `indices` of a data set."""
+        for value, staging, given in zip(self._inputs, self._staging, images, strict=True):
+            if indices is None:
+                np.copyto(value, given)
+            else:
+                np.take(given, indices, axis=0, out=staging, mode="clip")  # any other mode copies
+                np.copyto(value, staging)
 
-    def forward(self, out: Array | None = None) -> None:
-        """Run the network, and give its output, images first."""
+    def forward(self, out: Arrays | None = None) -> None:
+        """Run the network, and give its outputs, images first."""
         for run in self._forward:
             run()
         if out is not None:
-            np.copyto(out, self._output)
+            _copy_all(self._outputs, out)
 
-    def backward(self, gradient: Array, out: Array) -> None:
-        """From the gradient of the output to that of the input, adding up those of the weights."""
-        np.copyto(self._output_gradient, gradient)
+    def backward(self, gradients: Arrays, out: Arrays) -> None:
+        """From the gradients of the outputs to those of the inputs, adding up those of the weights."""
+        _copy_all(gradients, self._gradients_out)
         for run in self._backward:
             run()
-        np.copyto(out, self._input_gradient)
+        _copy_all(self._gradients_in, out)
 
     def loss(self, labels: NDArray[np.integer]) -> Tally:
         """Run the network up to its logits, and tally the loss."""
@@ -113,8 +115,8 @@ class Program:
         runs = []
         for slot, v in enumerate(self._plan.graph.nodes[i].inputs):
             if (i, slot) in self._plan.buffers.apart and v in wanted:
-                part = self._gradient(self._plan.buffers.apart[i, slot], v)[0]
-                total = self._gradient(self._plan.buffers.gradients[v], v)[0]
+                part = self._gradient(self._plan.buffers.apart[i, slot], v)[1]
+                total = self._gradient(self._plan.buffers.gradients[v], v)[1]
                 runs.append(_adding(total, part))
         return runs
 
@@ -155,6 +157,12 @@ class Program:
     def _gradient(self, buffer: int, i: int) -> tuple[Array, Array]:
         return self._laid_out(buffer, self._plan.layouts[i])
 
+    def _gradient_images_first(self, i: int) -> Array:
+        """The gradient of a node's output; a zero where no output of the network depends on it."""
+        if i not in self._plan.buffers.gradients:
+            return np.zeros((), self._plan.dtype)
+        return _images_first(self._gradient(self._plan.buffers.gradients[i], i)[1])
+
     def _laid_out(self, buffer: int, layout: Layout) -> tuple[Array, Array]:
         """A value with its margin and without."""
         whole = self._buffer(buffer).reshape(*layout.stored, self._n)
@@ -181,6 +189,11 @@ def _adding(total: Array, part: Array) -> Run:
         np.add(total, part, out=total)
 
     return run
+
+
+def _copy_all(sources: Sequence[Array], targets: Sequence[Array]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        np.copyto(target, source)
 
 
 def _images_first(array: Array) -> Array:
