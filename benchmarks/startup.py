@@ -2,7 +2,8 @@
 
     python benchmarks/startup.py [--rounds 21]
 
-Both run in turn as commands of their own; the ratio is that of each round, its median and quartiles are printed.
+Both run in turn as commands of their own; the ratio is that of each round, and its median and quartiles are
+printed.
 """
 
 from __future__ import annotations
