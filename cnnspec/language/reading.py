@@ -44,7 +44,7 @@ def decode(name: str, data: bytes, path: str | None = None) -> Source:
             [Diagnostic("file-too-large", message, None, name, notes=("limit `MAX_FILE_BYTES`",))]
         )
     try:
-        return Source(name, data.decode("utf-8"), path)
+        return Source(name, data.decode("utf-8").removeprefix("\ufeff"), path)
     except UnicodeDecodeError as error:
         raise SpecError([_not_utf8(name, data, error)]) from None
 

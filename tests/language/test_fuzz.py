@@ -1,6 +1,6 @@
 """No input whatever gives an exception, takes long, or writes control characters to the terminal.
 
-The long campaign: `pytest -m campaign tests/language/test_fuzz.py`; CNNSPEC_FUZZ sets how many texts it tries.
+The long campaign: `pytest -m campaign tests/language/test_fuzz.py`; CNNSPEC_FUZZ sets how many texts.
 """
 
 import os

@@ -34,7 +34,7 @@ def declarations():
     ]
 
 
-# --- the grammar itself --------------------------------------------------------------------------------------
+# --- the grammar itself ----------------------------------------------------------------------------------
 
 
 def test_the_grammar_has_no_conflicts():
@@ -62,7 +62,7 @@ def test_every_terminal_of_the_scanner_is_one_of_the_grammar():
     assert kinds_seen - terminals == {BROKEN}
 
 
-# --- the same language as Lark's own parser --------------------------------------------------------------------
+# --- the same language as Lark's own parser --------------------------------------------------------------
 
 
 class Shapes:
