@@ -1,6 +1,6 @@
 """What each layer kind means: one file a family, one class a kind. Importing it registers them all."""
 
-from cnnspec.layers import activations, convolution, dense, pooling, regularization, shapes
+from cnnspec.layers import activations, convolution, dense, merging, pooling, regularization, shapes
 from cnnspec.layers.base import (
     AxisWindow,
     Layer,
@@ -24,6 +24,7 @@ __all__ = [
     "convolution",
     "dense",
     "kinds",
+    "merging",
     "pooling",
     "product",
     "regularization",

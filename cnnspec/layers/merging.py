@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cnnspec.layers.base import Family, Layer, LayerError, Shape, show
+from cnnspec.layers.base import Family, Layer, LayerError, Shape, product, show
 
 
 class _Merge(Layer):
@@ -33,6 +33,7 @@ class _Elementwise(_Merge):
             "shapes-differ",
             f"`{self.keyword}` cannot join {show(inputs[first])} and {show(inputs[second])}",
             inputs=(first, second),
+            label=_difference(inputs[first], inputs[second]),
             help=_advice(inputs[first], inputs[second]),
         )
 
@@ -44,11 +45,49 @@ def _stretches(shape: Shape, onto: Shape) -> bool:
     )
 
 
+def _difference(one: Shape, other: Shape) -> str:
+    if len(one) != len(other):
+        return f"{_axes(one)} and {_axes(other)}"
+    channels = f"{one[0]} and {other[0]} channels" if one[0] != other[0] else ""
+    sizes = f"{show(one[1:])} and {show(other[1:])}" if one[1:] != other[1:] else ""
+    return "; ".join(filter(None, (channels, sizes)))
+
+
+def _axes(shape: Shape) -> str:
+    axes = len(shape) - 1
+    return f"{axes} spatial {'axis' if axes == 1 else 'axes'}" if axes else "a vector"
+
+
 def _advice(one: Shape, other: Shape) -> tuple[str, ...]:
     if len(one) != len(other):
-        return ("both need the same axes: flatten one, or pool the other",)
+        return _axes_advice(*sorted((one, other), key=len))
+    advice: tuple[str, ...] = ()
     if one[0] != other[0]:
-        return (f"give both the same channels: `conv {max(one[0], other[0])} 1x1` on the other",)
+        fewer, more = sorted((one, other))
+        kernel = show((1,) * (len(one) - 1)) or "1"
+        layer = f"conv {more[0]} {kernel}" if len(one) > 1 else f"dense {more[0]}"
+        advice = (f"`{layer}` behind the {show(fewer)} gives it {more[0]} channels",)
+    return advice if one[1:] == other[1:] else (*advice, *_size_advice(one[1:], other[1:]))
+
+
+def _axes_advice(fewer: Shape, more: Shape) -> tuple[str, ...]:
+    if len(fewer) > 1:
+        return (f"`reshape` gives the {show(fewer)} as many axes as the {show(more)}",)
+    if fewer[0] == more[0]:
+        ones = show((fewer[0], *(1 for _ in more[1:])))
+        return (f"`reshape {ones}` lets the vector repeat over the map",)
+    return (f"`flatten` makes the map a vector of {product(more)}",)
+
+
+def _size_advice(one: Shape, other: Shape) -> tuple[str, ...]:
+    """A factor or a crop that makes the larger as small as the other."""
+    small, large = sorted((one, other))
+    factor = tuple(n // m for n, m in zip(large, small, strict=True))
+    if max(factor) > 1 and tuple(m * k for m, k in zip(small, factor, strict=True)) == large:
+        return (f"a stride of {show(factor)} makes {show(large)} as small as {show(small)}",)
+    if all(n >= m for n, m in zip(large, small, strict=True)):
+        crop = f"`crop to={show(small)}` cuts the {show(large)} to size"
+        return (f"`padding=same` keeps the size where a window slides by 1; {crop}",)
     return ("give both the same size: the same strides and paddings on every way",)
 
 
@@ -84,7 +123,10 @@ class Concat(_Merge):
                     "shapes-differ",
                     f"`concat` cannot join {show(inputs[0])} and {show(shape)}: only channels may differ",
                     inputs=(0, number),
-                    help=("give both the same size: the same strides and paddings on every way",),
+                    label=_difference((0, *inputs[0][1:]), (0, *shape[1:])),
+                    help=_size_advice(inputs[0][1:], shape[1:])
+                    if len(shape) == len(inputs[0])
+                    else _advice(inputs[0], shape),
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
 

@@ -77,7 +77,7 @@ def _located(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerF
         node.origin.place(error.option),
         label=error.label,
         labels=_operands(error, node, graph, table),
-        notes=(*error.notes, *_provenance(node, graph, table), *_uses(node.origin.uses)),
+        notes=(*error.notes, *_unlabelled(error, node, graph, table), *_uses(node.origin.uses)),
         help=error.help,
     )
 
@@ -91,6 +91,13 @@ def _operands(error: LayerError, node: Node, graph: Graph, table: Sequence[Layer
         assert shape is not None
         labels.append(Label(graph.nodes[index].origin.layer, f"`{graph.nodes[index].name}` is {show(shape)}"))
     return tuple(dict.fromkeys(labels))
+
+
+def _unlabelled(
+    error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]
+) -> Sequence[str]:
+    """Where the inputs come from, unless labels show it."""
+    return () if error.inputs else _provenance(node, graph, table)
 
 
 def _uses(uses: tuple[UseSite, ...]) -> list[str]:

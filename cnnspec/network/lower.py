@@ -28,7 +28,7 @@ from cnnspec.language.syntax import (
 )
 from cnnspec.layers import Layer, kinds
 from cnnspec.layers.declaration import OptionError
-from cnnspec.layers.options import Value, sample_shape
+from cnnspec.layers.options import Symbol, Value, sample_shape
 from cnnspec.layers.shapes import Input
 from cnnspec.network.bind import bind, bind_parameters
 from cnnspec.network.blocks import STRUCTURE, BlockTable
@@ -351,7 +351,8 @@ class _Lowering:
             inputs = self._branches(call, frame, current)
         if not inputs:
             message = f"`{call.keyword.text}` joins nothing"
-            help = f"write `{call.keyword.text} {{ branch {{ ... }} branch {{ ... }} }}`, or name values"
+            keyword = call.keyword.text
+            help = f"write `{keyword} {{ branch {{ ... }} branch {{ ... }} }}`, or name a value: `{keyword} skip`"
             self.report(Diagnostic("missing-argument", message, call.keyword.span, help=(help,)), frame)
             return self._unknown()
         return self._layer(kind, options, frame, tuple(inputs), name)
@@ -360,7 +361,10 @@ class _Lowering:
         assert call.body is not None
         if call.positional:
             message = f"`{call.keyword.text}` joins branches or named values, not both"
-            self.report(Diagnostic("too-many-arguments", message, call.positional[0].span), frame)
+            help = f"let it be a branch: `branch {{ from {call.positional[0].span.text} }}`"
+            self.report(
+                Diagnostic("too-many-arguments", message, call.positional[0].span, help=(help,)), frame
+            )
         (start,) = self._feed(call, frame, current)
         branches: list[int] = []
         self.body(call.body, frame.inner(branches=branches), start)
@@ -373,10 +377,14 @@ class _Lowering:
                 f"`branch` {inside}" if frame.branches is None else "`branch` needs a body: `branch { ... }`"
             )
             self.report(Diagnostic("misplaced-layer", message, call.keyword.span), frame)
+            if frame.branches is not None:
+                frame.branches.append(self._unknown())
             return current
         if call.positional or call.named:
             message = "`branch` takes no arguments"
-            self.report(Diagnostic("too-many-arguments", message, call.span), frame)
+            span = call.positional[0].span if call.positional else call.named[0].name.span
+            help = "write `branch { ... }`"
+            self.report(Diagnostic("too-many-arguments", message, span, help=(help,)), frame)
         end = self.body(call.body, frame.inner(branches=None), current)
         frame.branches.append(UNKNOWN if end is None else end)
         return current
@@ -384,8 +392,9 @@ class _Lowering:
     def _value(self, operand: Expression, frame: _Frame) -> int:
         """The node that a name stands for."""
         if not isinstance(operand, Name):
-            message = "only names of values can be joined"
-            self.report(Diagnostic("wrong-operand", message, operand.span), frame)
+            message = f"`{operand.span.text}` is no name of a value"
+            help = "name a value first: `skip = conv 64 3x3`"
+            self.report(Diagnostic("wrong-operand", message, operand.span, help=(help,)), frame)
             return UNKNOWN
         if operand.text in frame.values:
             return frame.values[operand.text]
@@ -427,13 +436,18 @@ class _Lowering:
         self.expectations.append(
             Expectation(
                 condition=expect.condition,
-                values=frame.scope.values,
+                values={**frame.scope.values, **self._layer_names(frame)},
                 prefix=frame.names.prefix,
                 nodes=range(frame.first, len(self.nodes)),
                 output=UNKNOWN if current is None else current,
                 uses=frame.uses,
             )
         )
+
+    def _layer_names(self, frame: _Frame) -> dict[str, Value]:
+        """The named values, as the names of the layers that give them."""
+        known = {name: node for name, node in frame.values.items() if node != UNKNOWN}
+        return {name: Symbol(self.nodes[node].name) for name, node in known.items()}
 
     def _report_all(self, error: EvaluationError, frame: _Frame) -> None:
         self.broken = True

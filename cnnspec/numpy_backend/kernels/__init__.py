@@ -5,9 +5,10 @@ from cnnspec.numpy_backend.kernels import (
     convolution,
     dense,
     losses,
+    merging,
     pooling,
     regularization,
     shapes,
 )
 
-__all__ = ["activations", "convolution", "dense", "losses", "pooling", "regularization", "shapes"]
+__all__ = ["activations", "convolution", "dense", "losses", "merging", "pooling", "regularization", "shapes"]

@@ -129,7 +129,7 @@ class Kernel(ABC, Generic[L]):
     elementwise: ClassVar[bool] = False
     """Whether each element of the output depends on that of the input alone, so that any layout will do."""
     in_place: ClassVar[bool] = False
-    """Whether `y` may be the memory of `x`, and `dx` that of `dy`; for kernels of one input."""
+    """Whether `y` may be the memory of `x`, and `dx` that of `dy`; of several inputs, those of the first."""
     view: ClassVar[bool] = False
     """Whether the output is the input under another shape."""
     reads_margin: ClassVar[bool] = False
