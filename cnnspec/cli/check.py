@@ -9,6 +9,8 @@ from cnnspec.cli._output import print_diagnostics, print_table
 from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, OK
 from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.syntax import Block
+from cnnspec.network.bind import signature
 from cnnspec.network.check import check_file
 from cnnspec.network.report import failed_report, report
 from cnnspec.network.table import COLUMNS, layer_rows, total_lines
@@ -79,6 +81,11 @@ def _emit(results: Sequence[Checked], stage: str) -> None:
 
 
 def _print_tables(results: Sequence[Checked]) -> None:
+    for checked in results:
+        if checked.graph is None and (
+            blocks := [item for item in checked.tree.items if isinstance(item, Block)]
+        ):
+            print(f"{checked.source.name}: blocks {', '.join(signature(block) for block in blocks)}")
     networks = [(checked.graph, checked.facts) for checked in results if checked.graph]
     for number, (graph, facts) in enumerate(networks):
         if number:

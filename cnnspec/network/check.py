@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnspec.language.diagnostics import Diagnostic, Label, SpecError, in_order
 from cnnspec.language.parser import parse
 from cnnspec.language.reading import read
-from cnnspec.language.syntax import Broken, File, Network, Train
+from cnnspec.language.syntax import Block, File, Network, Train, Use
 from cnnspec.network.analyse import analyse
 from cnnspec.network.bind import network_parameters
 from cnnspec.network.blocks import gather_blocks
@@ -50,10 +50,12 @@ class Checked:
         """Graph and facts of a network without errors.
 
         Raises:
-            SpecError: there are errors.
+            SpecError: there are errors, or the file holds nothing but blocks.
         """
-        if not self.ok or self.graph is None:
+        if not self.ok:
             raise SpecError(self.diagnostics)
+        if self.graph is None:
+            raise SpecError([_no_network(self.tree)])
         return self.graph, self.facts
 
 
@@ -75,13 +77,14 @@ def check_source(source: Source, parameters: Mapping[str, Value] | None = None) 
     faults = list(parsed.faults)
     network, train = _only(parsed.tree, faults)
     graph, facts = None, Facts()
+    table, faulty = gather_blocks(parsed.tree)
+    faults += faulty
     if network is not None:
-        table, faulty = gather_blocks(parsed.tree)
         values, wrong = network_parameters(network, parameters)
         lowered = lower(network, table, values)
         analysed = analyse(lowered.graph)
         graph, facts = lowered.graph, analysed.facts
-        faults += [*faulty, *wrong, *lowered.faults, *analysed.faults]
+        faults += [*wrong, *lowered.faults, *analysed.faults]
     recipe = lower_recipe(train, graph, facts)
     faults += recipe.faults
     if graph is not None and not faults:
@@ -96,6 +99,11 @@ def _whole_network(
     yield from check_expectations(graph, facts)
     if train is not None:
         yield from check_agreement(graph, facts, recipe.data, data or _head(train.span))
+
+
+def _no_network(tree: File) -> Diagnostic:
+    help = ("begin with `network Name {`, then `input 1x28x28` and one layer a line",)
+    return Diagnostic("no-network", "the file holds no network", None, file=tree.source.name, help=help)
 
 
 def _head(block: Span) -> Span:
@@ -115,9 +123,7 @@ def _only(tree: File, faults: list[Diagnostic]) -> tuple[Network | None, Train |
         first = Label(_head(trains[0].span), "the first one")
         message = "a second `train` block: a file holds one"
         faults.append(Diagnostic("second-train", message, _head(block.span), labels=(first,)))
-    if not networks and not faults and not any(isinstance(item, Broken) for item in tree.items):
-        help = ("begin with `network Name {`, then `input 1x28x28` and one layer a line",)
-        faults.append(
-            Diagnostic("no-network", "the file holds no network", None, file=tree.source.name, help=help)
-        )
+    library = any(isinstance(item, Block | Use) for item in tree.items)
+    if not networks and not faults and not library:
+        faults.append(_no_network(tree))
     return networks[0] if networks else None, trains[0] if trains else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.diagnostics import Diagnostic, did_you_mean
 from cnnspec.language.syntax import Binary, Expression, Name
 from cnnspec.layers.declaration import written
-from cnnspec.layers.options import Value
+from cnnspec.layers.options import Symbol, Value
 from cnnspec.network.evaluate import EvaluationError, Function, Scope, Unknown, evaluate
 from cnnspec.network.graph import Facts
 
@@ -41,19 +41,26 @@ def _scope(line: Expectation, graph: Graph, facts: Facts) -> Scope:
         "output": output[0] if len(output) == 1 else output,
     }
     for index in line.nodes:
-        values.setdefault(graph.nodes[index].name.removeprefix(line.prefix), index)
-    functions = {"receptive_field": Function(("layer",), _receptive_field(graph, facts))}
+        name = graph.nodes[index].name
+        values.setdefault(name.removeprefix(line.prefix), Symbol(name))
+    functions = {"receptive_field": Function(("layer",), _receptive_field(line, graph, facts))}
     return Scope({**line.values, **values}, functions, symbols=False)
 
 
-def _receptive_field(graph: Graph, facts: Facts) -> Callable[[Value], Value]:
-    def size(node: Value) -> Value:
-        if not isinstance(node, int) or isinstance(node, bool):
+def _receptive_field(line: Expectation, graph: Graph, facts: Facts) -> Callable[[Value], Value]:
+    """The size of a layer's receptive field, by its name: `conv2`, or `"stage.1.conv2"`."""
+    places = {node.name: index for index, node in enumerate(graph.nodes)}
+
+    def size(name: Value) -> Value:
+        if not isinstance(name, str):
             raise ValueError("needs the name of a layer, such as `receptive_field(conv2)`")
-        field = facts.layers[node].receptive_field or ()
-        sizes = tuple(axis.size for axis in field)
+        place = places.get(line.prefix + name, places.get(name))
+        if place is None:
+            close = did_you_mean(name, places)
+            raise ValueError(f"there is no layer `{name}`" + "".join(f"; {help}" for help in close))
+        sizes = tuple(axis.size for axis in facts.layers[place].receptive_field or ())
         if not sizes:
-            raise ValueError(f"`{graph.nodes[node].name}` has none, since the input has no spatial axes")
+            raise ValueError(f"`{name}` has none, since the input has no spatial axes")
         return sizes[0] if len(set(sizes)) == 1 else sizes
 
     return size
