@@ -350,9 +350,10 @@ class _Lowering:
         else:
             inputs = self._branches(call, frame, current)
         if not inputs:
-            message = f"`{call.keyword.text}` joins nothing"
             keyword = call.keyword.text
-            help = f"write `{keyword} {{ branch {{ ... }} branch {{ ... }} }}`, or name a value: `{keyword} skip`"
+            message = f"`{keyword}` joins nothing"
+            branches = f"{keyword} {{ branch {{ ... }} branch {{ ... }} }}"
+            help = f"write `{branches}`, or name a value: `{keyword} skip`"
             self.report(Diagnostic("missing-argument", message, call.keyword.span, help=(help,)), frame)
             return self._unknown()
         return self._layer(kind, options, frame, tuple(inputs), name)
