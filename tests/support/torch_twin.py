@@ -14,6 +14,7 @@ from cnnspec.layers.dense import Dense
 from cnnspec.layers.pooling import AvgPool, MaxPool
 from cnnspec.layers.shapes import Flatten, Input
 from cnnspec.network.graph import Facts, Graph
+from tests.support import twins_structure as structure
 
 torch.set_num_threads(1)
 
@@ -22,8 +23,11 @@ MAX_POOLS = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.m
 AVG_POOLS = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
+Tensors = torch.Tensor | tuple[torch.Tensor, ...]
+
+
 class Twin(nn.Module):
-    """Computes a sequential graph with weights under our names, a dot written as `__`."""
+    """Computes a graph with weights under our names, a dot written as `__`."""
 
     def __init__(self, graph: Graph, facts: Facts, weights: dict[str, np.ndarray]) -> None:
         super().__init__()
@@ -31,16 +35,26 @@ class Twin(nn.Module):
         for name, array in weights.items():
             self.register_parameter(name.replace(".", "__"), nn.Parameter(torch.tensor(array)))
 
-    def forward(self, x: torch.Tensor, logits: bool = False) -> torch.Tensor:
-        values = [x]
-        nodes = list(zip(self.graph.nodes, self.facts.layers, strict=True))[1:]
-        if logits and isinstance(nodes[-1][0].layer, Softmax):
-            nodes.pop()
-        for node, facts in nodes:
+    def forward(self, x: Tensors, logits: bool = False) -> Tensors:
+        """The output, or the logits under a final softmax; tuples where there are several."""
+        given = iter(x if isinstance(x, tuple) else (x,))
+        values: list[torch.Tensor] = []
+        for node, facts in zip(self.graph.nodes, self.facts.layers, strict=True):
+            if not node.inputs:
+                values.append(next(given))
+                continue
             names = [weight.name for weight in facts.weights]
-            weights = {name: getattr(self, f"{node.name}__{name}") for name in names}
-            values.append(apply(node.layer, facts.input_shapes[0], values[node.inputs[0]], weights))
-        return values[-1]
+            weights = {name: getattr(self, f"{node.name}__{name}".replace(".", "__")) for name in names}
+            inputs = [values[v] for v in node.inputs]
+            if node.layer.arity is None:
+                values.append(structure.merge(node.layer, inputs))
+            else:
+                values.append(apply(node.layer, facts.input_shapes[0], inputs[0], weights))
+        outputs = self.graph.outputs
+        if logits and isinstance(self.graph.nodes[outputs[0]].layer, Softmax):
+            outputs = self.graph.nodes[outputs[0]].inputs
+        ends = tuple(values[i] for i in outputs)
+        return ends[0] if len(ends) == 1 else ends
 
     def gradients(self) -> dict[str, np.ndarray]:
         named = self.named_parameters()
@@ -67,7 +81,7 @@ def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.
             return convolve(layer, shape, x, weights)
         case MaxPool() | AvgPool():
             return pool(layer, shape, x)
-    raise NotImplementedError(layer.keyword)
+    return structure.apply(layer, x, weights)
 
 
 def convolve(layer: Conv, shape: Shape, x: torch.Tensor, weights: dict[str, torch.Tensor]) -> torch.Tensor:

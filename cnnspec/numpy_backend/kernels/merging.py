@@ -47,7 +47,7 @@ class _SumKernel(_MergeKernel[M]):
         return in_turn([_accumulate(np.add, at.x, at.y), _scaling(at.y, self.scale)])
 
     def backward(self, at: Site) -> Run:
-        """`dx_k = s dy`, summed over the positions that read it; the first, perhaps `dy` itself, comes last."""
+        """`dx_k = s dy`, summed where `x_k` repeats; the first, which may be `dy` itself, comes last."""
         copies = [_sum_to(dx, at.dy) for dx in reversed(at.dx) if dx is not None]
         return in_turn([_scaling(at.dy, self.scale), *copies])
 
