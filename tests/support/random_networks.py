@@ -9,6 +9,7 @@ import numpy as np
 from cnnspec.layers import Layer, LayerError, Shape, product
 from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
 from cnnspec.layers.convolution import Conv
+from cnnspec.layers.declaration import OptionError
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.pooling import AvgPool, MaxPool
 from cnnspec.layers.shapes import Flatten
@@ -27,7 +28,7 @@ def random_network(seed: int) -> tuple[Graph, Facts]:
     layers: list[Layer] = []
     shape = start
     for _ in range(int(rng.integers(1, 7))):
-        layer = _fitting(rng, shape)
+        layer = fitting_layer(rng, shape)
         layers.append(layer)
         shape = layer.infer(shape)
     if rng.random() < 0.5:
@@ -38,14 +39,14 @@ def random_network(seed: int) -> tuple[Graph, Facts]:
     return sequential(start, *layers)
 
 
-def _fitting(rng: Rng, shape: Shape) -> Layer:
+def fitting_layer(rng: Rng, shape: Shape) -> Layer:
     """A layer that takes this shape; what does not fit is drawn again."""
     makers: list[Callable[[Rng, Shape], Layer]] = [_conv, _conv, _covering_pool, _pool, _activation]
     while True:
         try:
             layer = makers[int(rng.integers(len(makers)))](rng, shape)
             out = layer.infer(shape)
-        except LayerError:
+        except (LayerError, OptionError):
             continue
         if product(out) < 2000:
             return layer
