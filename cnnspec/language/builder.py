@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.limits import MAX_AXES, MAX_INTEGER_DIGITS, MAX_NESTING
+from cnnspec.language.record import replace
 from cnnspec.language.syntax import (
     Binary,
     Block,
@@ -218,12 +218,9 @@ class Builder:
         operand = self._numeric(token.text, self.source.span(token.start, token.end))
         return Unary("-", operand, span, 2)
 
-    def bracketed(self, children: Children, span: Span) -> Expression:
-        """`(a)` is a; `(a, b)`, `(a,)` and anything in square brackets is a group."""
+    def group(self, children: Children, span: Span) -> Expression:
+        """`(a, b)`, `(a,)` and anything in square brackets."""
         items = cast("tuple[Expression, ...]", tuple(children))
-        text = span.text
-        if len(items) == 1 and text.startswith("(") and not text[:-1].rstrip().endswith(","):
-            return items[0]
         return self._limited(Group(items, span, _depth(*items)))
 
     def unary(self, children: Children, span: Span) -> Expression:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cnnspec.language import tables
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.limits import MAX_NAME_LENGTH, MAX_NESTING, MAX_TOKENS
+from cnnspec.language.record import field, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +51,7 @@ class Token(NamedTuple):
     end: int
 
 
-@dataclass
+@state
 class Tokens:
     """The tokens of a file, with the faults found on the way.
 
@@ -230,6 +230,8 @@ def _tidy(tokens: list[Token]) -> Iterator[Token]:
         if inside or token.kind in (arrow, "ELSE") or previous in (NEWLINE, "LBRACE"):
             held = None
         if token.kind == "RBRACE" and previous not in (NEWLINE, "LBRACE") and held is None:
+            held = Token(NEWLINE, "", token.start, token.start)
+        if token.kind == "NAME" and previous == "RBRACE" and held is None:  # branch { } branch { }
             held = Token(NEWLINE, "", token.start, token.start)
         if held is not None:
             yield held

@@ -203,7 +203,9 @@ EXPRESSIONS = st.recursive(
         inner.map("-{}".format),
         inner.map("not {}".format),
         st.tuples(inner, inner).map(lambda pair: f"f({pair[0]}, {pair[1]})"),
-        st.tuples(inner, inner, inner).map(lambda parts: f"{parts[0]} if {parts[1]} else {parts[2]}"),
+        st.tuples(inner, inner, inner).map(lambda parts: f"{parts[0]} if ({parts[1]}) else {parts[2]}"),
+        st.lists(inner, min_size=1, max_size=3).map(lambda items: f"({', '.join(items)},)"),
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
     ),
     max_leaves=12,
 )

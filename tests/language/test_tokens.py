@@ -40,6 +40,7 @@ def codes(text):
         ("n { }", "n { } $"),
         ("n {\n\n# nothing\n}", "n { } $"),
         ("if a { b }\nelse { c }", "if a { b $ } else { c $ } $"),
+        ("add { branch { a } branch { } }", "add { branch { a $ } $ branch { } $ } $"),
         ("", ""),
         ("# only a comment", ""),
         ("\n\n", ""),
