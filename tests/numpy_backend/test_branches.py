@@ -1,4 +1,4 @@
-"""Networks with branches, several inputs and several outputs beside PyTorch: all outputs and all gradients."""
+"""Networks with branches, several inputs and outputs beside PyTorch: all outputs and all gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEDS = [*range(60), *(pytest.param(seed, marks=pytest.mark.campaign) for seed i
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_graph_agrees_with_pytorch(seed, dtype):
-    """Some of these networks lose digits in float32: then ours may be five times as far off as PyTorch's."""
+    """Where rounding the weights and inputs alone changes the truth by more, that much is borne in float32."""
     text = random_spec(seed)
     graph, facts = check_text(text)
     rng = np.random.default_rng(seed)
@@ -27,10 +27,11 @@ def test_random_graph_agrees_with_pytorch(seed, dtype):
     with random_model(graph, facts, rng, batch=count, loss=None, **options) as model:
         x = tuple(rng.standard_normal((count, *shape)).astype(dtype) for shape in model.inputs.shapes)
         dy = tuple(rng.standard_normal((count, *shape)).astype(dtype) for shape in model.outputs.shapes)
-        ours, theirs = run(model, x, dy), run_twin(model, x, dy, dtype)
-    truth = theirs if dtype == "float64" else run_twin(model, x, dy, "float64")
+        ours, truth, rounded = run(model, x, dy), run_twin(model, x, dy), run_twin(model, x, dy, rng)
     assert ours.keys() == truth.keys()
-    bearable = max(TOLERANCE[dtype], 5 * max(distance(theirs[name], truth[name]) for name in truth))
+    bearable = TOLERANCE[dtype]
+    if dtype == "float32":
+        bearable = max(bearable, *(distance(rounded[name], truth[name]) for name in truth))
     wrong = {name: d for name in truth if not (d := distance(ours[name], truth[name])) <= bearable}
     assert not wrong, text
 
@@ -46,13 +47,18 @@ def run(model, x, dy):
     }
 
 
-def run_twin(model, x, dy, dtype):
-    """The same of PyTorch; a gradient that it does not have is zero."""
-    weights = {name: array.astype(dtype) for name, array in model.weights.items()}
+def run_twin(model, x, dy, rounding=None):
+    """The same of PyTorch in float64, with weights and inputs rounded at random to float32's neighbours."""
+
+    def exact(array):
+        noise = 0 if rounding is None else rounding.choice([-(2**-24), 2**-24], array.shape)
+        return array.astype("float64") * (1 + noise)
+
+    weights = {name: exact(array) for name, array in model.weights.items()}
     twin = Twin(model.plan.graph, model.plan.facts, weights)
-    leaves = tuple(torch.tensor(array.astype(dtype), requires_grad=True) for array in x)
+    leaves = tuple(torch.tensor(exact(array), requires_grad=True) for array in x)
     y = as_tuple(twin(leaves))
-    torch.autograd.backward(y, [torch.tensor(array.astype(dtype)) for array in dy])
+    torch.autograd.backward(y, [torch.tensor(array.astype("float64")) for array in dy])
     gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
     return {
         **{f"output {name}": end.detach().numpy() for name, end in zip(model.outputs.names, y, strict=True)},
