@@ -18,7 +18,7 @@ SEEDS = [*range(60), *(pytest.param(seed, marks=pytest.mark.campaign) for seed i
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_graph_agrees_with_pytorch(seed, dtype):
-    """Where rounding the weights and inputs alone changes the truth by more, that much is borne in float32."""
+    """In float32, what rounding the weights and inputs alone does to the truth is borne."""
     text = random_spec(seed)
     graph, facts = check_text(text)
     rng = np.random.default_rng(seed)
