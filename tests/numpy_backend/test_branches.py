@@ -18,7 +18,7 @@ SEEDS = [*range(60), *(pytest.param(seed, marks=pytest.mark.campaign) for seed i
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_graph_agrees_with_pytorch(seed, dtype):
-    """In float32, what rounding the weights and inputs alone does to the truth is borne."""
+    """In float32, four times of what rounding the weights and inputs alone does to the truth is borne."""
     text = random_spec(seed)
     graph, facts = check_text(text)
     rng = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def test_random_graph_agrees_with_pytorch(seed, dtype):
     assert ours.keys() == truth.keys()
     bearable = TOLERANCE[dtype]
     if dtype == "float32":
-        bearable = max(bearable, *(distance(rounded[name], truth[name]) for name in truth))
+        bearable = max(bearable, *(4 * distance(rounded[name], truth[name]) for name in truth))
     wrong = {name: d for name in truth if not (d := distance(ours[name], truth[name])) <= bearable}
     assert not wrong, text
 
