@@ -8,9 +8,9 @@ loss = model.train_step(images, labels)       # images N x C x H x W, labels N
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cnnspec.language.record import record, replace
 from cnnspec.language.source import Source
 from cnnspec.network.check import Checked, check_file, check_source
 from cnnspec.network.table import COLUMNS, layer_rows, plain, total_lines
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnnspec.training.train import OnEpoch
 
 
-@dataclass(frozen=True)
+@record
 class LayerSummary:
     """One layer of a checked network. Shapes are channel first, without the batch.
 
@@ -45,7 +45,7 @@ class LayerSummary:
     receptive_field: ReceptiveField
 
 
-@dataclass(frozen=True)
+@record
 class Network:
     """A checked network; `print(network)` shows its table."""
 

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from cnnspec.cli._interruption import Interruption
 from cnnspec.cli._output import grouped, print_diagnostics
 from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK
+from cnnspec.language.record import replace
 from cnnspec.network.check import check_file
 from cnnspec.network.recipe import check_agreement, unknown_kind
 from cnnspec.recipe import DataKind, Recipe, kinds

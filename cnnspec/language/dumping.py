@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 
+from cnnspec.language.record import shown_fields
 from cnnspec.language.source import Source, Span
 
 INDENT = "  "
@@ -18,12 +18,8 @@ def dump(value: object, indent: str = "") -> str:
         return f"{first.line}:{first.column}-{last.line}:{last.column}"
     if isinstance(value, Source):
         return f"Source {value.name}"
-    if is_dataclass(value):
-        rows = [
-            f"{field.name}: {dump(getattr(value, field.name), deeper)}"
-            for field in fields(value)
-            if field.repr
-        ]
+    if names := shown_fields(value):
+        rows = [f"{name}: {dump(getattr(value, name), deeper)}" for name in names]
         return _block(type(value).__name__, rows, deeper)
     if isinstance(value, Mapping):
         return _block("{}", [f"{key}: {dump(item, deeper)}" for key, item in value.items()], deeper)

@@ -12,12 +12,12 @@ numbers stay as they were written, comments stay where they were. The rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import SpecError
 from cnnspec.language.parser import parse
+from cnnspec.language.record import field, state
 from cnnspec.language.tokens import NEWLINE, Token, tokenize
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def format_source(source: Source) -> str:
     return printer.text()
 
 
-@dataclass
+@state
 class _Line:
     """A line to be printed: its depth, its words, where its claim begins, and a comment at its end."""
 

@@ -8,13 +8,13 @@ its place and reads on behind the end of the line, so that every faulty statemen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.language import tables
 from cnnspec.language.builder import Builder, Part
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.limits import MAX_SYNTAX_ERRORS
+from cnnspec.language.record import record
 from cnnspec.language.syntax import Broken, File
 from cnnspec.language.tokens import BROKEN, NEWLINE, Token, tokenize
 
@@ -27,7 +27,7 @@ RECOVERABLE: Final = ("statement", "setting", "item")
 """What a `Broken` may stand for, innermost first."""
 
 
-@dataclass(frozen=True)
+@record
 class Parsed:
     """A syntax tree, as much of it as could be read, and the faults found."""
 

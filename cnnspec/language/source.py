@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
+
+from cnnspec.language.record import record
 
 
 class Position(NamedTuple):
@@ -15,7 +16,7 @@ class Position(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True)
+@record
 class Source:
     """A named text. `name` is what messages show: a path, or `<stdin>`.
 
@@ -50,7 +51,7 @@ class Source:
         return Span(self, start, end)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """A half-open range of characters of a source."""
 

@@ -6,12 +6,11 @@ the class and ends in `assert_never`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cnnspec.language.record import record
 from cnnspec.language.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Identifier:
     """A name where it is given or used as a keyword."""
 
@@ -19,7 +18,7 @@ class Identifier:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """`5`, `0.1`, `1e-3`, `61_706`, `5M`."""
 
@@ -27,7 +26,7 @@ class Number:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sizes:
     """Numbers joined by `x`: `5x5`, `1x28x28`."""
 
@@ -35,7 +34,7 @@ class Sizes:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """`"a string"`."""
 
@@ -43,7 +42,7 @@ class Text:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """A name used as a value."""
 
@@ -51,7 +50,7 @@ class Name:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """`(1, 2)` or `[1, 2]`; one expression in round brackets is that expression, not a group."""
 
@@ -60,7 +59,7 @@ class Group:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary:
     """`-a`, `not a`."""
 
@@ -70,7 +69,7 @@ class Unary:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary:
     """`a + b`, `a <= b`, `a and b`."""
 
@@ -81,7 +80,7 @@ class Binary:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conditional:
     """`a if condition else b`."""
 
@@ -92,7 +91,7 @@ class Conditional:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """`min(a, b)`."""
 
@@ -102,7 +101,7 @@ class Call:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Invalid:
     """Stands for an expression that has no value. Its fault is reported already."""
 
@@ -118,7 +117,7 @@ def depth(expression: Expression) -> int:
     return getattr(expression, "depth", 1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NamedArgument:
     """`padding=2`."""
 
@@ -126,7 +125,7 @@ class NamedArgument:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerCall:
     """`conv 6 5x5 padding=2`: a keyword, arguments by position and by name, and for `add { ... }` a body."""
 
@@ -137,7 +136,7 @@ class LayerCall:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat:
     """`repeat 3 { ... }`, `repeat i in 1..3 { ... }`; both ends of the range are included."""
 
@@ -148,7 +147,7 @@ class Repeat:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class If:
     """`if condition { ... } else { ... }`, or `else if`."""
 
@@ -162,7 +161,7 @@ Link = LayerCall | Repeat | If
 """What may stand between two `->`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chain:
     """`[name =] link (-> link)* [: shape]`."""
 
@@ -172,7 +171,7 @@ class Chain:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Let:
     """`let name = value`."""
 
@@ -181,7 +180,7 @@ class Let:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expect:
     """`expect condition`."""
 
@@ -189,7 +188,7 @@ class Expect:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Broken:
     """Stands for a statement or an item that could not be read. Its fault is reported already."""
 
@@ -199,7 +198,7 @@ class Broken:
 Statement = Chain | Let | Expect | Broken
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Body:
     """`{ ... }`: statements, one a line."""
 
@@ -207,7 +206,7 @@ class Body:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """A parameter of a block or network, with its default if it has one."""
 
@@ -215,7 +214,7 @@ class Parameter:
     default: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use:
     """`use "blocks.cnn"`: brings in the blocks of another file."""
 
@@ -223,7 +222,7 @@ class Use:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Block:
     """`block name(parameters) { ... }`."""
 
@@ -233,7 +232,7 @@ class Block:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Network:
     """`network name(parameters) { ... }`."""
 
@@ -243,7 +242,7 @@ class Network:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Train:
     """`train { ... }`: one setting a line."""
 
@@ -254,7 +253,7 @@ class Train:
 Item = Use | Block | Network | Train | Broken
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class File:
     """A whole file."""
 

@@ -10,10 +10,11 @@ stores them again:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
+
+from cnnspec.language.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Stored(TypedDict):
     patterns: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One production: `origin` becomes `symbols`.
 
@@ -57,7 +58,7 @@ class Rule:
     keeps: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tables:
     """LALR(1) tables and the lexical rules.
 

@@ -8,9 +8,9 @@ raises `LayerError`, naming the option at fault, and the pass that called it add
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
+from cnnspec.language.record import record
 from cnnspec.layers.declaration import Declaration
 
 Shape = tuple[int, ...]
@@ -56,32 +56,57 @@ class LayerError(Exception):
         self.help = help
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Weight:
     """One array of parameters that a layer owns.
 
     `fan_in` and `fan_out` are the numbers of inputs that one output sees and of outputs that one input
     reaches (Glorot & Bengio 2010); initialisers read them. An array with an `initial` value begins with that
-    value everywhere, whatever the initialiser. One that is not trainable is state that a layer keeps itself.
+    value everywhere, whatever the initialiser: with the values of a tuple, row by row, or with `signs`, random
+    -1 and +1 that are the same in every run. One that is not trainable is frozen, or state that a layer keeps
+    itself, such as running statistics; state is no parameter, and is not counted as one.
     """
 
     name: str
     shape: Shape
     fan_in: int
     fan_out: int
-    role: Literal["weight", "bias"] = "weight"
+    role: Literal["weight", "bias", "state"] = "weight"
     trainable: bool = True
-    initial: float | None = None
+    initial: float | tuple[int, ...] | Literal["signs"] | None = None
 
     @property
     def size(self) -> int:
-        """The number of parameters in the array."""
+        """The number of elements in the array."""
         return product(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class AxisWindow:
-    """How a layer looks at its input along one spatial axis."""
+class AxisSight(ABC):
+    """Which input positions each output position sees along one spatial axis.
+
+    Attributes:
+        period: outputs after which the same pattern returns.
+        advance: input positions by which it has moved on then.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def period(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def advance(self) -> int: ...
+
+    @abstractmethod
+    def seen(self, output: int) -> range:
+        """The input positions that an output position sees, the first and last of which may lie outside."""
+
+
+@record
+class AxisWindow(AxisSight):
+    """A window that slides over the input along one spatial axis."""
 
     kernel: int
     stride: int = 1
@@ -94,9 +119,24 @@ class AxisWindow:
         """Input positions from the window's first to its last: `dilation * (kernel - 1) + 1`."""
         return self.dilation * (self.kernel - 1) + 1
 
+    @property
+    def period(self) -> int:
+        """All windows are alike."""
+        return 1
 
-Window = tuple[AxisWindow, ...] | Literal["pointwise", "everything"]
-"""What one output unit sees of the layer's input: a window on every spatial axis, the unit at its own
+    @property
+    def advance(self) -> int:
+        """The stride."""
+        return self.stride
+
+    def seen(self, output: int) -> range:
+        """`kernel` positions, `dilation` apart."""
+        start = output * self.stride - self.before
+        return range(start, start + self.reach, self.dilation)
+
+
+Window = tuple[AxisSight, ...] | Literal["pointwise", "everything"]
+"""What one output unit sees of the layer's input: positions along every spatial axis, the unit at its own
 position, or the whole input."""
 
 Family = Literal[

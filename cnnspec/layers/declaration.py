@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
+
+from cnnspec.language.record import record
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class OptionError(ValueError):
         self.help = help
 
 
-@dataclass(frozen=True)
+@record
 class Option:
     """One option: how a value is accepted, what it means, its default, and whether it may go by position."""
 

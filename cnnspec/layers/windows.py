@@ -9,9 +9,11 @@ Along one axis of length `n` a window of `kernel` positions, `dilation` apart, m
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from cnnspec.layers.base import AxisWindow, LayerError, Shape, show
+from cnnspec.language.record import record
+from cnnspec.layers.base import AxisSight, AxisWindow, LayerError, Shape, show
 
 _AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -185,3 +187,72 @@ def _fitting(sizes: Shape, windows: tuple[AxisWindow, ...], kernel: Shape) -> st
     )
     padding = max(-(-max(w.reach - n, 0) // 2) for n, w in zip(sizes, windows, strict=True))
     return f"a kernel up to {show(largest)} fits, or `padding={padding}` with {show(kernel)}"
+
+
+# --- windows that vary with the position ----------------------------------------------------------------
+
+
+@record
+class TransposedWindow(AxisSight):
+    """What an output of a transposed convolution sees along one axis.
+
+    Input `i` and place `k` of the kernel meet output `i * stride + k * dilation - before`; of the positions
+    that all inputs reach, `before` and `after` are cut off and `extra` added behind.
+    """
+
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    extra: int
+
+    @property
+    def reach(self) -> int:
+        """Output positions from the first to the last that one input reaches."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    @property
+    def period(self) -> int:
+        """Outputs meet the same places of the kernel again after `stride` of them."""
+        return self.stride
+
+    @property
+    def advance(self) -> int:
+        """One input for each period."""
+        return 1
+
+    def seen(self, output: int) -> range:
+        """The inputs `(output + before - k * dilation) / stride` that are whole numbers."""
+        place, common = output + self.before, math.gcd(self.stride, self.dilation)
+        step, spacing = self.stride // common, self.dilation // common
+        if place % common:
+            return range(0)
+        first = place // common * pow(spacing, -1, step) % step  # the least k of them, each `step` after
+        if first >= self.kernel:
+            return range(0)
+        last = first + (self.kernel - 1 - first) // step * step
+        start, stop = ((place - k * self.dilation) // self.stride for k in (last, first))
+        return range(start, stop + 1, spacing)
+
+
+@record
+class AxisBins(AxisSight):
+    """An axis of `n` positions cut into `outputs` bins, which overlap where it does not divide evenly."""
+
+    n: int
+    outputs: int
+
+    @property
+    def period(self) -> int:
+        """Bins that stand over whole positions again."""
+        return self.outputs // math.gcd(self.n, self.outputs)
+
+    @property
+    def advance(self) -> int:
+        """Positions in a period."""
+        return self.n // math.gcd(self.n, self.outputs)
+
+    def seen(self, output: int) -> range:
+        """From `floor(output * n / outputs)` to before `ceil((output + 1) * n / outputs)`."""
+        return range(output * self.n // self.outputs, -(-(output + 1) * self.n // self.outputs))

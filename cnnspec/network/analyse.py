@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnspec.language.diagnostics import Diagnostic, Label
+from cnnspec.language.record import record
 from cnnspec.layers import LayerError, show
 from cnnspec.network import receptive_field
 from cnnspec.network.graph import Claim, Facts, Graph, LayerFacts, Node, UseSite
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnspec.network.graph import ReceptiveField
 
 
-@dataclass(frozen=True)
+@record
 class Analysed:
     """The facts of a graph and the faults that they show."""
 
@@ -65,7 +65,10 @@ def _field(node: Node, known: Sequence[LayerFacts]) -> ReceptiveField | None:
         if before.receptive_field is None or before.shape is None:
             return None
         window = node.layer.window(*(facts.shape for facts in known if facts.shape is not None))
-        ways.append(receptive_field.through(before.receptive_field, window, before.shape))
+        way = receptive_field.through(before.receptive_field, window, before.shape)
+        if way is None:
+            return None
+        ways.append(way)
     return receptive_field.union(ways)
 
 
@@ -93,9 +96,7 @@ def _operands(error: LayerError, node: Node, graph: Graph, table: Sequence[Layer
     return tuple(dict.fromkeys(labels))
 
 
-def _unlabelled(
-    error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]
-) -> Sequence[str]:
+def _unlabelled(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]) -> Sequence[str]:
     """Where the inputs come from, unless labels show it."""
     return () if error.inputs else _provenance(node, graph, table)
 

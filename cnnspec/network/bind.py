@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
+from cnnspec.language.record import record
 from cnnspec.language.syntax import Name
 from cnnspec.layers.declaration import Declaration, OptionError, written
 from cnnspec.layers.options import Value
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Declaration)
 
 
-@dataclass(frozen=True)
+@record
 class Bound(Generic[D]):
     """A declaration, if its arguments allow one, where each argument stands, and the faults."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import Diagnostic, Label, SpecError
 from cnnspec.language.limits import MAX_NESTING, MAX_USE_DEPTH
 from cnnspec.language.parser import parse
 from cnnspec.language.reading import STDIN, read
+from cnnspec.language.record import field, record, state
 from cnnspec.language.syntax import Block, Body, Chain, If, LayerCall, Link, Repeat, Use
 from cnnspec.layers import kinds
 
@@ -24,7 +24,7 @@ STRUCTURE: Final = ("branch", "from", "output")
 Blocks = Mapping[str, Block]
 
 
-@dataclass(frozen=True)
+@record
 class BlockTable:
     """The usable blocks by name. `refused` names those whose fault is reported: their uses stay silent."""
 
@@ -32,7 +32,7 @@ class BlockTable:
     refused: frozenset[str] = frozenset()
 
 
-@dataclass
+@state
 class _Gathering:
     """The blocks found so far, and the files that they came from."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnspec.language.diagnostics import Diagnostic, Label, SpecError, in_order
 from cnnspec.language.parser import parse
 from cnnspec.language.reading import read
+from cnnspec.language.record import record
 from cnnspec.language.syntax import Block, File, Network, Train, Use
 from cnnspec.network.analyse import analyse
 from cnnspec.network.bind import network_parameters
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cnnspec.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@record
 class Checked:
     """Everything that is known of a file: its tree, graph, facts and recipe, and the findings.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from cnnspec.language.diagnostics import Diagnostic, did_you_mean
 from cnnspec.language.limits import MAX_INTEGER_DIGITS
+from cnnspec.language.record import record
 from cnnspec.language.syntax import (
     Binary,
     Call,
@@ -59,7 +59,7 @@ class EvaluationError(Exception):
         self.findings = findings
 
 
-@dataclass(frozen=True)
+@record
 class Function:
     """A function of the language. `compute` may raise `ValueError` with what it needs.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cnnspec.language.record import field, record
 from cnnspec.layers import product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
 
     from cnnspec.language.source import Span
     from cnnspec.language.syntax import Chain, Expression
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cnnspec.network.evaluate import Unknown
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UseSite:
     """A place where a block is used."""
 
@@ -29,7 +30,7 @@ class UseSite:
         return f"in `{self.block}`, used on line {self.span.line} of {self.span.source.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """Where a node was written: its keyword with its arguments, and each argument that was given.
 
@@ -49,7 +50,7 @@ class Origin:
         return self.arguments.get(option, self.keyword)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     """One use of a layer. `inputs` are indices of earlier nodes; the name is unique and stable."""
 
@@ -59,7 +60,7 @@ class Node:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """A shape that the file states for a node's output."""
 
@@ -69,7 +70,7 @@ class Claim:
     uses: tuple[UseSite, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expectation:
     """A condition that the file puts on a network or on each use of a block, judged by the facts.
 
@@ -90,7 +91,7 @@ class Expectation:
     uses: tuple[UseSite, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Graph:
     """A network: its nodes in an order in which every node follows its inputs."""
 
@@ -100,7 +101,7 @@ class Graph:
     claims: tuple[Claim, ...]
     expectations: tuple[Expectation, ...]
     span: Span
-    ends: tuple[tuple[Chain, int], ...] = field(default=(), repr=False)
+    ends: tuple[tuple[Chain, int], ...] = field(default_factory=tuple, repr=False)
     """The statements of the network that were walked, and the node at the end of each."""
     parameters: Mapping[str, Value | Unknown] = field(default_factory=dict)
     """The parameters of the network with their values."""
@@ -118,31 +119,41 @@ class Graph:
         return tuple(index for index, node in enumerate(self.nodes) if not node.inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisField:
     """The receptive field of a unit along one axis of the input, in input positions.
 
     Attributes:
-        size: positions from the first to the last that it sees.
-        jump: distance between the fields of neighbouring units, the effective stride.
+        size: positions from the first to the last that it sees; the most that any unit sees.
+        jump: distance between the fields of neighbouring units, the effective stride; the mean distance
+            where it varies, which may be a fraction.
         start: the first position that unit 0 sees; negative inside the padding.
+        pattern: where fields vary from unit to unit (behind a transposed convolution, say): for each unit
+            of a period the first position that it sees and the one behind the last, or nothing.
     """
 
     size: int
-    jump: int
+    jump: int | Fraction
     start: int
+    pattern: tuple[tuple[int, int] | None, ...] = field(default_factory=tuple, repr=False)
+
+    @property
+    def varies(self) -> bool:
+        """Whether fields vary from unit to unit, so that `size` is the largest."""
+        return bool(self.pattern)
 
     @property
     def centre(self) -> float:
         """The middle of unit 0's field, in input positions."""
-        return self.start + (self.size - 1) / 2
+        start, stop = (self.pattern and self.pattern[0]) or (self.start, self.start + self.size)
+        return (start + stop - 1) / 2
 
 
 ReceptiveField = tuple[AxisField, ...]
 """One `AxisField` for each spatial axis of the input; empty where the input has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerFacts:
     """What is known of one node. Without a shape where an error before it leaves it unknown."""
 
@@ -167,7 +178,7 @@ FLOAT_BYTES = 4
 """Bytes of a float32, the type of every array."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Totals:
     """Sums over the layers.
 
@@ -182,7 +193,7 @@ class Totals:
     weight_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     """The facts of a graph, one entry a node."""
 

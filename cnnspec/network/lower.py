@@ -6,11 +6,11 @@ and what follows from it stays silent: its value is unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
 from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT
+from cnnspec.language.record import field, record, replace, state
 from cnnspec.language.syntax import (
     Body,
     Broken,
@@ -49,7 +49,7 @@ Current = int | None
 """The node whose value the next layer takes: `UNKNOWN`, or nothing before the input."""
 
 
-@dataclass(frozen=True)
+@record
 class Lowered:
     """A graph, as much of it as could be made, and the faults."""
 
@@ -71,7 +71,7 @@ def lower(network: Network, table: BlockTable, parameters: Mapping[str, Value | 
     return lowering.finish(lowering.body(network.body, frame, None))
 
 
-@dataclass
+@state
 class _Frame:
     """Where the walk is: in a network, a block's use, a repetition or a branch.
 
@@ -96,10 +96,10 @@ class _Frame:
 
     def inner(self, **changes: object) -> _Frame:
         """A frame within this one, which sees its values."""
-        return replace(self, **{"values": dict(self.values), "given": {}, **changes})  # type: ignore[arg-type]
+        return replace(self, **{"values": dict(self.values), "given": {}, **changes})
 
 
-@dataclass
+@state
 class _Lowering:
     """What is known while the statements are walked in order."""
 

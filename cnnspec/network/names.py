@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cnnspec.language.record import field, state
 from cnnspec.language.syntax import Body, Chain, If, LayerCall, Repeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass
+@state
 class Names:
     """The names within a network, a block's use, or a named repetition.
 

@@ -7,18 +7,30 @@ Behind a window of `k` positions, `d` apart, moved by `s`, with `p` positions of
     jump  <- jump * s
 
 (Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks", Distill.)
+
+Behind a transposed convolution or an adaptive pooling, neighbouring units see differently many positions,
+and the same pattern returns after a period. The interval of each unit of a period is kept then, all of it in
+whole numbers; the size is the largest of them and the jump their mean distance.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.network.graph import AxisField, ReceptiveField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
-    from cnnspec.layers import AxisWindow, Shape, Window
+    from cnnspec.layers import AxisSight, Shape, Window
+
+Interval = tuple[int, int]
+"""The first position of a field, and the one behind its last."""
+
+LONGEST_PERIOD: Final = 512
+"""Units after which a pattern must return; where it takes more, the receptive field is left unknown."""
 
 
 def of_input(shape: Shape) -> ReceptiveField:
@@ -26,7 +38,7 @@ def of_input(shape: Shape) -> ReceptiveField:
     return tuple(AxisField(size=1, jump=1, start=0) for _ in shape[1:])
 
 
-def through(field: ReceptiveField, window: Window, input_shape: Shape) -> ReceptiveField:
+def through(field: ReceptiveField, window: Window, input_shape: Shape) -> ReceptiveField | None:
     """The field behind a layer whose input has this field and shape."""
     if window == "pointwise":
         return field
@@ -35,7 +47,9 @@ def through(field: ReceptiveField, window: Window, input_shape: Shape) -> Recept
             return field
         return tuple(map(_whole, field, input_shape[1:]))
     assert not isinstance(window, str)
-    return tuple(map(_axis, field, window))
+    axes = [_axis(*pair) for pair in zip(field, window, strict=True)]
+    known = tuple(axis for axis in axes if axis is not None)
+    return known if len(known) == len(axes) else None
 
 
 def union(ways: Sequence[ReceptiveField]) -> ReceptiveField:
@@ -49,20 +63,83 @@ def union(ways: Sequence[ReceptiveField]) -> ReceptiveField:
 
 
 def _join(*fields: AxisField) -> AxisField:
-    start = min(field.start for field in fields)
-    end = max(field.start + field.size for field in fields)
-    jumps = [field.jump for field in fields if field.jump]
-    return AxisField(size=end - start, jump=min(jumps, default=0), start=start)
+    period = math.lcm(*(len(_pattern(field)) for field in fields))
+    period = 1 if period > LONGEST_PERIOD else period
+    jump = min((field.jump for field in fields if field.jump), default=0)
+    return _of_pattern([_hull([_unit(field, u) for field in fields]) for u in range(period)], jump)
 
 
-def _axis(field: AxisField, window: AxisWindow) -> AxisField:
-    return AxisField(
-        size=field.size + (window.reach - 1) * field.jump,
-        jump=field.jump * window.stride,
-        start=field.start - window.before * field.jump,
-    )
+def _axis(field: AxisField, sight: AxisSight) -> AxisField | None:
+    """After `rounds` periods of the layer, its windows stand over the same place of the input's pattern."""
+    units = len(_pattern(field))
+    rounds = units // math.gcd(units, sight.advance)
+    period = rounds * sight.period
+    if period > LONGEST_PERIOD:
+        return None
+    jump = _ratio(rounds * sight.advance * field.jump, period)
+    return _of_pattern([_over(field, sight.seen(output)) for output in range(period)], jump)
 
 
 def _whole(field: AxisField, positions: int) -> AxisField:
     """The union over all positions of a map: one field, with no neighbour to jump to."""
-    return AxisField(size=field.size + (positions - 1) * field.jump, jump=0, start=field.start)
+    return _of_pattern([_over(field, range(positions))], 0)
+
+
+def _over(field: AxisField, units: range) -> Interval | None:
+    """The union of the fields of some units: after a period the same come again, further on."""
+    period = len(_pattern(field))
+    return _hull([_unit(field, u) for u in (*units[:period], *units[-period:])])
+
+
+def _hull(intervals: Sequence[Interval | None]) -> Interval | None:
+    known = [interval for interval in intervals if interval is not None]
+    return (min(start for start, _ in known), max(stop for _, stop in known)) if known else None
+
+
+def _pattern(field: AxisField) -> Sequence[Interval | None]:
+    return field.pattern or ((field.start, field.start + field.size),)
+
+
+def _unit(field: AxisField, unit: int) -> Interval | None:
+    """The positions that one unit sees."""
+    pattern = _pattern(field)
+    cycle, phase = divmod(unit, len(pattern))
+    interval, shift = pattern[phase], int(cycle * len(pattern) * field.jump)
+    return (interval[0] + shift, interval[1] + shift) if interval else None
+
+
+def _of_pattern(pattern: Sequence[Interval | None], jump: int | Fraction) -> AxisField:
+    pattern = pattern[: _shortest_period(pattern, jump)]
+    known = [interval for interval in pattern if interval is not None]
+    return AxisField(
+        size=max((stop - start for start, stop in known), default=0),
+        jump=jump,
+        start=known[0][0] if known else 0,
+        pattern=tuple(pattern) if len(pattern) > 1 else (),
+    )
+
+
+def _shortest_period(pattern: Sequence[Interval | None], jump: int | Fraction) -> int:
+    """The fewest units after which the pattern returns, further on by the jump of each."""
+    whole = len(pattern)
+    for period in range(1, whole // 2 + 1):
+        shift = period * jump
+        if whole % period == 0 and all(
+            _shifted(pattern[unit - period], shift) == pattern[unit] for unit in range(period, whole)
+        ):
+            return period
+    return whole
+
+
+def _shifted(interval: Interval | None, shift: int | Fraction) -> tuple[int | Fraction, ...] | None:
+    return tuple(edge + shift for edge in interval) if interval else None
+
+
+def _ratio(dividend: int | Fraction, divisor: int) -> int | Fraction:
+    """An exact quotient, an integer where it is one."""
+    if divisor == 1:
+        return dividend
+    from fractions import Fraction  # a few milliseconds that few networks need
+
+    quotient = Fraction(dividend) / divisor
+    return quotient.numerator if quotient.denominator == 1 else quotient

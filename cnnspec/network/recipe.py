@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
+from cnnspec.language.record import field, record
 from cnnspec.language.syntax import Broken, Identifier, LayerCall, Name, Train
 from cnnspec.layers import show
 from cnnspec.network.bind import bind
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SETTINGS: Final = (*ROLES, *SCALARS)
 
 
-@dataclass(frozen=True)
+@record
 class LoweredRecipe:
     """A recipe, where its settings stand, and the faults."""
 

@@ -84,10 +84,14 @@ def _layer(node: Node, facts: LayerFacts) -> Json:
 
 
 def _field(field: ReceptiveField | None) -> Json:
+    """Whole numbers, but for a jump that is a fraction; `varies` where the size is that of the largest."""
     if not field:
         return None
-    return {
+    shown: dict[str, Json] = {
         "size": [axis.size for axis in field],
-        "jump": [axis.jump for axis in field],
+        "jump": [axis.jump if isinstance(axis.jump, int) else float(axis.jump) for axis in field],
         "start": [axis.start for axis in field],
     }
+    if any(axis.varies for axis in field):
+        shown["varies"] = [axis.varies for axis in field]
+    return shown

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from cnnspec.language.record import record
 from cnnspec.layers import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnspec.network.graph import Facts, Graph, LayerFacts
+    from cnnspec.network.graph import Facts, Graph, LayerFacts, ReceptiveField
 
 Row = tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Column:
     """A column of a table."""
 
@@ -61,14 +61,20 @@ def _row(name: str, written: str, layer: LayerFacts, source: LayerFacts | None) 
 
 
 def _field(layer: LayerFacts, source: LayerFacts) -> str:
-    """The size of the receptive field; `all` where it holds the whole input."""
+    """The size of the receptive field, the largest where it varies; `all` where it holds the whole input."""
     if not layer.receptive_field or not source.shape:
         return ""
     whole = all(
-        axis.start <= 0 and axis.start + axis.size >= n
+        not axis.varies and axis.start <= 0 and axis.start + axis.size >= n
         for axis, n in zip(layer.receptive_field, source.shape[1:], strict=True)
     )
-    return "all" if whole else show(tuple(axis.size for axis in layer.receptive_field))
+    return "all" if whole else seen(layer.receptive_field)
+
+
+def seen(field: ReceptiveField) -> str:
+    """The size of a receptive field: `14x14`, or `up to 14x14` where it depends on the position."""
+    size = show(tuple(axis.size for axis in field))
+    return f"up to {size}" if any(axis.varies for axis in field) else size
 
 
 def total_lines(graph: Graph, facts: Facts) -> list[str]:
@@ -92,10 +98,8 @@ def _last_convolution(graph: Graph, facts: Facts) -> str | None:
     field = facts.layers[places[-1]].receptive_field if places else None
     if not field or not shape:
         return None
-    seen = show(tuple(axis.size for axis in field))
-    return (
-        f"`{graph.nodes[places[-1]].name}`, the last convolution, sees {seen} of the {show(shape[1:])} input"
-    )
+    name = graph.nodes[places[-1]].name
+    return f"`{name}`, the last convolution, sees {seen(field)} of the {show(shape[1:])} input"
 
 
 def in_bytes(count: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from cnnspec.language.record import field, record, replace
 from cnnspec.layers.declaration import Declaration, option
 from cnnspec.layers.options import count, natural
 from cnnspec.recipe.data import DataKind, Digits
@@ -48,7 +48,7 @@ SCALARS: Final[dict[str, type[Declaration]]] = {scalar.keyword: scalar for scala
 """The settings that are one number, by keyword."""
 
 
-@dataclass(frozen=True)
+@record
 class Recipe:
     """Everything that decides a training run apart from the network; defaults where a file is silent."""
 
@@ -62,7 +62,7 @@ class Recipe:
 
     def changed(self, setting: str, value: RecipeKind | int) -> Recipe:
         """The same recipe with one setting changed; the registry ties each setting to its type."""
-        return replace(self, **{setting: value})  # type: ignore[arg-type]
+        return replace(self, **{setting: value})
 
 
 def default_recipe(input_shape: Shape | None) -> Recipe:

@@ -1,6 +1,6 @@
 """Text to syntax tree: what stands where, and how faults are read over."""
 
-from dataclasses import fields, is_dataclass
+
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cnnspec.language import syntax
 from cnnspec.language.limits import MAX_AXES, MAX_INTEGER_DIGITS, MAX_NESTING, MAX_SYNTAX_ERRORS
 from cnnspec.language.parser import parse
+from cnnspec.language.record import fields
 from cnnspec.language.source import Source, Span
 from cnnspec.language.syntax import Binary, Broken, Group, Invalid, Network, Number, Sizes, Text, Unary
 from tests.language import soup
@@ -52,18 +53,18 @@ def nodes(value):
     if isinstance(value, tuple):
         for item in value:
             yield from nodes(item)
-    elif is_dataclass(value) and not isinstance(value, Span | Source):
+    elif fields(value) and not isinstance(value, Span | Source):
         yield value
-        for field in fields(value):
-            yield from nodes(getattr(value, field.name))
+        for name in fields(value):
+            yield from nodes(getattr(value, name))
 
 
 def bare(value):
     """A node without its places."""
     if isinstance(value, tuple):
         return tuple(map(bare, value))
-    if is_dataclass(value):
-        parts = [getattr(value, field.name) for field in fields(value)]
+    if fields(value):
+        parts = [getattr(value, name) for name in fields(value)]
         return (type(value).__name__, *(bare(part) for part in parts if not isinstance(part, Span | Source)))
     return value
 
