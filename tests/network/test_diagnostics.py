@@ -1,7 +1,6 @@
 """The whole text of every kind of message, and that none is missing."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,9 +8,9 @@ from cnnspec.language.rendering import render_all
 from cnnspec.language.source import Source
 from cnnspec.network.check import check_source
 from tests.support import golden
+from tests.support.codes import declared_codes
 
 CODE = re.compile(r"^(?:error|warning)\[([a-z-]+)\]", re.MULTILINE)
-PACKAGE = Path(__file__).parent.parent.parent / "cnnspec"
 
 # raised where files are read or parameters set; their texts are held by tests/language/test_reading.py,
 # tests/language/test_rendering.py, tests/network/test_use.py and tests/network/test_parameters.py
@@ -29,10 +28,5 @@ def test_diagnostics_match_the_golden_text(path, update_golden):
 
 
 def test_every_code_has_a_case():
-    declared = set()
-    for room in ("language", "layers", "network"):
-        for file in (PACKAGE / room).glob("*.py"):
-            text = file.read_text(encoding="utf-8")
-            declared |= set(re.findall(r'(?:Diagnostic|LayerError|_error)\(\s*"([a-z-]+)"', text))
     shown = {code for path in golden.cases("diagnostics") for code in CODE.findall(path.read_text("utf-8"))}
-    assert declared - ELSEWHERE - shown == set()
+    assert declared_codes() - ELSEWHERE - shown == set()
