@@ -21,9 +21,12 @@ def wants_color(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
-    """Print findings on the standard error."""
+def print_diagnostics(diagnostics: Sequence[Diagnostic], *, quiet: bool = False) -> None:
+    """Print findings on the standard error; to a terminal, unless quiet, also where to read more."""
     print(render_all(diagnostics, color=wants_color(sys.stderr)), file=sys.stderr)
+    if diagnostics and sys.stderr.isatty() and not quiet:
+        first = next((finding for finding in diagnostics if finding.is_error), diagnostics[0])
+        print(f"for more on this: cnnspec explain {first.code}", file=sys.stderr)
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Row], *, dim: Sequence[int] = ()) -> None:

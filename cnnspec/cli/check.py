@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif not arguments.quiet:
         _print_tables([checked for checked, _ in results if checked])
     if diagnostics:
-        print_diagnostics(diagnostics)
+        print_diagnostics(diagnostics, quiet=arguments.quiet)
     return FINDINGS if any(finding.is_error for finding in diagnostics) else OK
 
 

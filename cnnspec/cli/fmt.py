@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             changed = _format(name, arguments)
         except SpecError as error:
-            print_diagnostics(error.diagnostics)
+            print_diagnostics(error.diagnostics, quiet=arguments.quiet)
             status = FINDINGS
         else:
             status = FINDINGS if changed and arguments.check else status

@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        return _report(error)
+        return _report(error, quiet=not {"-q", "--quiet"}.isdisjoint(words))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -127,14 +127,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"error: {message}\n")
 
 
-def _report(error: Exception) -> int:
+def _report(error: Exception, *, quiet: bool) -> int:
     """One error, in the user's words; an error of ours says so."""
     from cnnspec.language.diagnostics import SpecError
 
     if isinstance(error, SpecError):
         from cnnspec.cli._output import print_diagnostics
 
-        print_diagnostics(error.diagnostics)
+        print_diagnostics(error.diagnostics, quiet=quiet)
     elif isinstance(error, CommandError):
         print(f"error: {error}", file=sys.stderr)
         if error.help:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     output, format = _target(arguments)
     checked = check_file(arguments.file, arguments.set)
     if checked.diagnostics:
-        print_diagnostics(checked.diagnostics)
+        print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
     if not checked.ok:
         return FINDINGS
     graph, facts = checked.network()

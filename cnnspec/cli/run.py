@@ -67,13 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; 1 where the file has errors or the run cannot go on, 130 where it was interrupted."""
     checked = check_file(arguments.file, arguments.set)
     if checked.diagnostics:
-        print_diagnostics(checked.diagnostics)
+        print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
     if not checked.ok:
         return FINDINGS
     graph, facts = checked.network()
     recipe = overridden(checked.recipe, arguments)
     if faults := check_agreement(graph, facts, recipe.data, None):
-        print_diagnostics(faults)
+        print_diagnostics(faults, quiet=arguments.quiet)
         return FINDINGS
     return _train(checked.source, graph, facts, recipe, arguments)
 
