@@ -116,7 +116,7 @@ def output_size(n: int, window: AxisWindow, ceil: bool = False) -> int:
     as PyTorch's `ceil_mode`.
     """
     free = n + window.before + window.after - window.reach
-    if not ceil or free < 0:
+    if not ceil:
         return free // window.stride + 1
     outputs = -(-free // window.stride) + 1
     return outputs - 1 if (outputs - 1) * window.stride >= n + window.before else outputs
