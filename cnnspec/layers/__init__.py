@@ -1,6 +1,18 @@
 """What each layer kind means: one file a family, one class a kind. Importing it registers them all."""
 
-from cnnspec.layers import activations, convolution, dense, merging, pooling, regularization, shapes
+from cnnspec.layers import (
+    activations,
+    convolution,
+    dense,
+    gates,
+    merging,
+    normalization,
+    pooling,
+    rectifiers,
+    regularization,
+    scaling,
+    shapes,
+)
 from cnnspec.layers.base import (
     AxisWindow,
     Layer,
@@ -23,11 +35,15 @@ __all__ = [
     "activations",
     "convolution",
     "dense",
+    "gates",
     "kinds",
     "merging",
+    "normalization",
     "pooling",
     "product",
+    "rectifiers",
     "regularization",
+    "scaling",
     "shapes",
     "show",
 ]

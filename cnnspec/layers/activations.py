@@ -1,4 +1,4 @@
-"""Activations: functions of single elements, and softmax over the channels."""
+"""Activations that saturate, and softmax over the channels."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ class Sigmoid(_Activation):
     example: ClassVar[str] = "sigmoid"
 
 
+class HardSigmoid(_Activation):
+    """Piecewise linear sigmoid: `min(max(x / 6 + 1/2, 0), 1)`.
+
+    The form of Howard et al. 2019 (MobileNetV3, arXiv:1905.02244) and of PyTorch; the slope of 1/5 that some
+    systems use is another function.
+    """
+
+    example: ClassVar[str] = "hard_sigmoid"
+
+
 class Tanh(_Activation):
     """Hyperbolic tangent."""
 
@@ -39,3 +49,12 @@ class Softmax(_Activation):
     """Softmax over the channels: `exp(x) / sum(exp(x))`, at each position of a map apart."""
 
     example: ClassVar[str] = "softmax"
+
+
+class LogSoftmax(_Activation):
+    """Logarithm of the softmax over the channels: `x - log(sum(exp(x)))`, at each position of a map apart.
+
+    At the end of a network it gives log-probabilities; `cross_entropy` after it is computed from the logits.
+    """
+
+    example: ClassVar[str] = "log_softmax"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from cnnspec.layers.declaration import OptionError, written
@@ -66,6 +67,11 @@ def extent(value: object) -> Extent:
     return _per_axis(value, least=1)
 
 
+def natural_extent(value: object) -> Extent:
+    """Whole numbers of at least 0: one for all spatial axes, or one for each."""
+    return _per_axis(value, least=0)
+
+
 def optional_extent(value: object) -> Extent | None:
     """An extent, or nothing where it follows from something else."""
     return None if value is None else extent(value)
@@ -108,6 +114,28 @@ def positive(value: object) -> float:
     if number <= 0:
         raise OptionError(f"must be above 0, not {written(value)}")
     return number
+
+
+def non_negative(value: object) -> float:
+    """A number of at least 0."""
+    number = real_number(value)
+    if number < 0:
+        raise OptionError(f"must be at least 0, not {written(value)}")
+    return number
+
+
+def one_of(*names: str) -> Callable[[object], str]:
+    """One of these names."""
+
+    def accept(value: object) -> str:
+        if isinstance(value, str) and value in names:
+            return str(value)
+        allowed = " or ".join(f"`{name}`" for name in names)
+        quoted = " or ".join(f'"{name}"' for name in names)
+        help = None if isinstance(value, str) else f"where such a name has a value, write {quoted}"
+        raise OptionError(f"must be {allowed}, not {describe(value)}", help)
+
+    return accept
 
 
 def sample_shape(value: object) -> tuple[int, ...]:
