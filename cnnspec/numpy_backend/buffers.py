@@ -153,11 +153,11 @@ def _assign_scratch(buffers: Buffers, graph: Graph, kernels: Sequence[Kernel[Lay
     for i, kernel in enumerate(kernels):
         mine: dict[str, int] = {}
         for scratch in kernel.scratch():
-            if scratch.during == "backward" and not training:
+            if scratch.during in ("backward", "kept") and not training:
                 continue
-            begin = _forward_time(graph, i)
-            times = {"forward": (begin, i), "backward": (2 * count - i,) * 2, "both": (begin, 2 * count - i)}
-            first, last = times[scratch.during]
+            begin, back = _forward_time(graph, i), 2 * count - i
+            first = back if scratch.during == "backward" else begin
+            last = i if scratch.during == "forward" else back
             mine[scratch.name] = buffers.new(i, scratch.shape, first, scratch.per_image)
             buffers.all[mine[scratch.name]].touch(last if training else first)
         buffers.scratch.append(mine)

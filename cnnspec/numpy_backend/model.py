@@ -144,7 +144,8 @@ class Model:
                 self._prepare.append(run)
             if not plan.training:
                 continue
-            mine = {w.name: sums[0][1][i].get(w.name, np.zeros(w.shape, plan.dtype)) for w in kernel.weights}
+            learned = [weight for weight in kernel.weights if weight.trainable]
+            mine = {w.name: sums[0][1][i].get(w.name, np.zeros(w.shape, plan.dtype)) for w in learned}
             gradients |= {f"{node.name}.{name}": array for name, array in mine.items()}
             if (run := kernel.fold(sums[0][1][i], mine)) is not None:
                 self._fold.append(run)
@@ -161,13 +162,14 @@ class Model:
         `x` must not be changed before it.
 
         Raises:
-            ValueError: `x` has another shape.
+            ValueError: `x` has another shape, or too few images for training.
         """
         images = self.inputs.samples(x, "x")
         count = len(images[0])
         self._check_count(count)
         if training:
             self._need_training("forward with training")
+            self._check_enough(count)
             self.step += 1
         out = self._run_forward(images, training)
         if training:
@@ -200,7 +202,7 @@ class Model:
                 program.forward()
             program.backward(_rows(gradients, images), _rows(out, images))
 
-        self._run(count, piece, training=True, step=kept.step, prepare=not kept.fresh)
+        self._run(count, piece, training=True, step=kept.step, again=True)
         self._sum_up(count)
         kept.fresh = False
         return self.inputs.given_back(out)
@@ -214,7 +216,8 @@ class Model:
         softmax or without, the loss is computed from the logits.
 
         Raises:
-            ValueError: shapes do not fit, an index is out of range, or a label is no class.
+            ValueError: shapes do not fit, an index is out of range, a label is no class, or there are too few
+                images.
         """
         self._need_training("loss_and_gradients")
         self._need_loss()
@@ -222,6 +225,7 @@ class Model:
         labels = self._labels(labels, len(arrays[0]))
         count = len(labels) if indices is None else self._check_indices(indices, arrays)
         self._check_count(count)
+        self._check_enough(count)
         self.step += 1
 
         def piece(program: Program, images: slice) -> Tally:
@@ -278,8 +282,12 @@ class Model:
         self._run(len(x[0]), piece, training=training, step=self.step)
         return out
 
-    def _run(self, count: int, piece: Piece, *, training: bool, step: int, prepare: bool = True) -> Tally:
-        """Let every worker do its pieces; the sum of their tallies, worker by worker."""
+    def _run(self, count: int, piece: Piece, *, training: bool, step: int, again: bool = False) -> Tally:
+        """Let every worker do its pieces; the sum of their tallies, worker by worker.
+
+        `again` says that this belongs to a forward pass before it, so that none of it changes state.
+        """
+        prepare = not (again and self._kept is not None and self._kept.fresh)
         active = self._active(count)
         while len(self._benches) < active:
             self._benches.append(_Bench(self.plan, self._tables[len(self._benches) % len(self._tables)]))
@@ -290,7 +298,7 @@ class Model:
         def job(worker: int) -> None:
             bench = self._benches[worker]
             moment = bench.moment
-            moment.training, moment.seed, moment.step = training, self._seed, step
+            moment.training, moment.seed, moment.step, moment.repeats = training, self._seed, step, again
             start, stop = count * worker // active, count * (worker + 1) // active
             for first in range(start, stop, self.plan.micro_batch):
                 images = slice(first, min(first + self.plan.micro_batch, stop))
@@ -339,6 +347,12 @@ class Model:
     def _check_count(self, count: int) -> None:
         if count > self.plan.batch:
             raise ValueError(f"{count} images are more than the batch of {self.plan.batch} compiled for")
+
+    def _check_enough(self, count: int) -> None:
+        fewest, layer = self.plan.fewest_images
+        if count < fewest:
+            images = "1 image" if count == 1 else f"{count} images"
+            raise ValueError(f"a batch of {images} is too small: `{layer}` needs {fewest} in training")
 
     def _need_training(self, what: str) -> None:
         if not self.plan.training:

@@ -16,7 +16,7 @@ import numpy as np
 from cnnspec.layers import product
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
-from cnnspec.numpy_backend.kernels.base import Kernel, Layout, kernel_class
+from cnnspec.numpy_backend.kernels.base import Kernel, Layout, kernel_of
 from cnnspec.numpy_backend.kernels.losses import CrossEntropyKernel
 from cnnspec.numpy_backend.layouts import choose_layouts
 from cnnspec.numpy_backend.memory import aligned, place
@@ -48,7 +48,7 @@ class Plan:
     """The choices for one network, and for batches of up to `batch` images.
 
     Attributes:
-        workers: threads that share a batch.
+        workers: threads that share a batch; one where a layer needs the whole batch at once in training.
         blas_threads: threads that each of them may use within one matrix product.
         micro_batch: images that a worker takes at a time.
         arena_bytes: activations, gradients and scratch of one worker.
@@ -88,6 +88,18 @@ class Plan:
             if layer.weights or found.intersection(node.inputs):
                 found.add(i)
         return found
+
+    @property
+    def at_once_for(self) -> tuple[str, ...]:
+        """The layers for which a batch is one piece: their statistics in training are those of all of it."""
+        names = (n.name for n, k in zip(self.graph.nodes, self.kernels, strict=True) if k.whole_batch)
+        return tuple(names) if self.training else ()
+
+    @property
+    def fewest_images(self) -> tuple[int, str]:
+        """The smallest batch that can be trained on, and the layer that needs so many images."""
+        needs = [(k.fewest_images, n.name) for n, k in zip(self.graph.nodes, self.kernels, strict=True)]
+        return max(needs, key=lambda need: need[0])
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -140,9 +152,11 @@ def make_plan(
     kernels = _kernels(graph, facts, layouts)
     loss_scratch = CrossEntropyKernel(facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
-    crew = workers or choose_workers(facts, batch)
+    at_once = training and any(kernel.whole_batch for kernel in kernels)
+    crew = 1 if at_once else workers or choose_workers(facts, batch)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]
     piece = min(micro_batch or choose_micro_batch(image, math.ceil(batch / crew)), batch)
+    piece = batch if at_once else piece
     offsets, arena = place([b.lifetime(piece, number.itemsize) for b in buffers.all], reuse_memory)
     sizes = _bytes_by_node(graph, facts, kernels, buffers, crew, piece, number.itemsize, training)
     constant = sum(sizes.values()) - _arena_bytes_unshared(buffers, crew, piece, number.itemsize)
@@ -153,7 +167,7 @@ def make_plan(
         training=training,
         loss=loss,
         workers=crew,
-        blas_threads=1 if workers or crew > 1 else cores(),
+        blas_threads=(workers or cores()) if at_once else 1 if workers or crew > 1 else cores(),
         micro_batch=piece,
         dtype=number,
         layouts=layouts,
@@ -179,7 +193,7 @@ def _check(graph: Graph, loss: Loss | None, **counts: int | None) -> None:
 
 def _kernels(graph: Graph, facts: Facts, layouts: tuple[Layout, ...]) -> tuple[Kernel[Layer], ...]:
     return tuple(
-        kernel_class(type(node.layer))(
+        kernel_of(node.layer, layer.input_shapes)(
             node.layer, tuple(layouts[v] for v in node.inputs), layout, layer.weights
         )
         for node, layout, layer in zip(graph.nodes, layouts, facts.layers, strict=True)
@@ -250,7 +264,8 @@ def _bytes_by_node(
     for layer, kernel in zip(facts.layers, kernels, strict=True):
         shared = sum(map(product, kernel.shared().values()))
         sums = sum(map(product, kernel.sums().values()))
-        kept = layer.params + shared + (layer.params + workers * sums if training else 0)
+        weights = sum(weight.size for weight in layer.weights)
+        kept = weights + shared + (layer.params + workers * sums if training else 0)
         sizes.append(kept * item)
     for buffer in buffers.all:
         sizes[buffer.node] += workers * aligned(buffer.size(piece, item))
@@ -270,4 +285,11 @@ def _table(plan: Plan) -> str:
         f"batches of {plan.batch} in pieces of {plan.micro_batch}, {plan.workers} workers, "
         f"{plan.blas_threads} BLAS threads each, {plan.total_bytes:,} bytes"
     )
+    if plan.at_once_for:
+        head += f"\na batch is one piece, as {_listed(plan.at_once_for)} need all of it in training"
     return "\n".join([head, *lines])
+
+
+def _listed(names: tuple[str, ...], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -4,11 +4,28 @@ from cnnspec.numpy_backend.kernels import (
     activations,
     convolution,
     dense,
+    gates,
     losses,
     merging,
+    normalization,
     pooling,
+    rectifiers,
     regularization,
+    scaling,
     shapes,
 )
 
-__all__ = ["activations", "convolution", "dense", "losses", "merging", "pooling", "regularization", "shapes"]
+__all__ = [
+    "activations",
+    "convolution",
+    "dense",
+    "gates",
+    "losses",
+    "merging",
+    "normalization",
+    "pooling",
+    "rectifiers",
+    "regularization",
+    "scaling",
+    "shapes",
+]

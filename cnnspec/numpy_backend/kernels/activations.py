@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cnnspec.layers import Layer
-from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
-from cnnspec.numpy_backend.kernels.base import Kernel, Run, Scratch, Site, computes, nothing
+from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
+from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run, Scratch, Site, computes, nothing
+from cnnspec.numpy_backend.kernels.elementwise import SlopeByValue
 
 
 class _Elementwise(Kernel[Layer]):
@@ -119,6 +120,37 @@ class TanhKernel(_Elementwise):
         return run
 
 
+@computes(HardSigmoid)
+class HardSigmoidKernel(SlopeByValue[Layer]):
+    """`y = min(max(x / 6 + 1/2, 0), 1)`."""
+
+    algorithm = "maximum, minimum"
+
+    def value(self, x: Array, y: Array, spare: list[Array]) -> Run:
+        """`y = min(max(x / 6 + 1/2, 0), 1)`."""
+        zero, one, half, sixth = map(x.dtype.type, (0, 1, 0.5, 1 / 6))
+
+        def run() -> None:
+            np.multiply(x, sixth, out=y)
+            np.add(y, half, out=y)
+            np.maximum(y, zero, out=y)
+            np.minimum(y, one, out=y)
+
+        return run
+
+    def slope(self, y: Array, slope: Array) -> Run:
+        """`1/6` where `0 < y < 1`."""
+        zero, one, sixth = map(y.dtype.type, (0, 1, 1 / 6))
+
+        def run() -> None:
+            np.greater(y, zero, out=slope)
+            np.less(y, one, out=y)  # y is not read again
+            np.multiply(slope, y, out=slope)
+            np.multiply(slope, sixth, out=slope)
+
+        return run
+
+
 @computes(Softmax)
 class SoftmaxKernel(Kernel[Layer]):
     """`y_c = exp(x_c) / sum_k exp(x_k)` over the channels, at each position apart."""
@@ -166,4 +198,54 @@ class SoftmaxKernel(Kernel[Layer]):
         return (
             Scratch("column", self.output.shape[1:], "both"),
             Scratch("weighted", self.output.shape, "backward"),
+        )
+
+
+@computes(LogSoftmax)
+class LogSoftmaxKernel(Kernel[Layer]):
+    """`y_c = x_c - log(sum_k exp(x_k))` over the channels, at each position apart."""
+
+    in_place = True
+    normalizes_logits = True
+    keeps_output = True
+    algorithm = "exp, log"
+    why = "after subtracting the largest"
+
+    def forward(self, at: Site) -> Run:
+        """Subtract the largest first, which changes nothing but the rounding (exp cannot overflow then)."""
+        (x,), y = at.x, at.y
+        column, exponentials = at.scratch["column"], at.scratch["exponentials"]
+
+        def run() -> None:
+            np.max(x, axis=0, out=column)
+            np.subtract(x, column, out=y)
+            np.exp(y, out=exponentials)
+            np.add.reduce(exponentials, axis=0, out=column)
+            np.log(column, out=column)
+            np.subtract(y, column, out=y)
+
+        return run
+
+    # dy_k/dx_c = [k = c] - exp(y_c), and therefore  dx_c = dy_c - exp(y_c) sum_k dy_k.
+
+    def backward(self, at: Site) -> Run:
+        """`dx_c = dy_c - exp(y_c) sum_k dy_k`."""
+        (dx,), y, dy = at.dx, at.y, at.dy
+        if dx is None:
+            return nothing
+        column = at.scratch["column"]
+
+        def run() -> None:
+            np.add.reduce(dy, axis=0, out=column)
+            np.exp(y, out=y)  # y is not read again
+            np.multiply(y, column, out=y)
+            np.subtract(dy, y, out=dx)
+
+        return run
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """A number for each position, and the exponentials."""
+        return (
+            Scratch("column", self.output.shape[1:], "both"),
+            Scratch("exponentials", self.output.shape, "forward"),
         )

@@ -70,12 +70,13 @@ class Layout:
 class Scratch:
     """Memory of a kernel's own: `shape` for every image, or in all if `per_image` is false.
 
-    `during` says when its contents matter: in one of the passes, or `both`, from one to the other.
+    `during` says when its contents matter: in one of the passes, or `both`, from one to the other; `kept` is
+    as `both` in training, and not there otherwise.
     """
 
     name: str
     shape: Shape
-    during: Literal["forward", "backward", "both"]
+    during: Literal["forward", "backward", "both", "kept"]
     per_image: bool = True
 
 
@@ -86,11 +87,13 @@ class Moment:
     Attributes:
         training: whether layers that act in training only do so.
         first: whether this is the worker's first piece, with which sums of gradients begin.
+        repeats: whether a forward pass only computes again what was computed before, and changes no state.
         seed, step, image: what random masks derive from; `image` is the piece's first.
     """
 
     training: bool = False
     first: bool = True
+    repeats: bool = False
     seed: int = 0
     step: int = 0
     image: int = 0
@@ -138,6 +141,10 @@ class Kernel(ABC, Generic[L]):
     """Whether the output may be given one."""
     normalizes_logits: ClassVar[bool] = False
     """Whether a loss that follows reads the input instead, the logits."""
+    whole_batch: ClassVar[bool] = False
+    """Whether training needs all images of a batch at once."""
+    fewest_images: int = 1
+    """Images that a batch must have in training."""
     keeps_input: bool = False
     """Whether `backward` reads `x`."""
     keeps_output: bool = False
@@ -153,6 +160,11 @@ class Kernel(ABC, Generic[L]):
         self.inputs = inputs
         self.output = output
         self.weights = weights
+
+    @classmethod
+    def suited(cls, layer: L, inputs: tuple[Shape, ...]) -> type[Kernel[L]]:
+        """The kernel for this use of the layer: this one, or one that suits its options better."""
+        return cls
 
     @classmethod
     def margin(cls, layer: L, shape: Shape) -> Margin:
@@ -283,6 +295,15 @@ def kernel_class(kind: type[Layer]) -> type[Kernel[Layer]]:
         return _KERNELS[kind]
     except KeyError:
         raise NotImplementedError(f"`{kind.keyword}` has no kernel in the NumPy backend") from None
+
+
+def kernel_of(layer: Layer, inputs: tuple[Shape, ...]) -> type[Kernel[Layer]]:
+    """The kernel of one use of a layer, whose inputs have these shapes.
+
+    Raises:
+        NotImplementedError: the kind has none.
+    """
+    return kernel_class(type(layer)).suited(layer, inputs)
 
 
 def elements(shape: Shape) -> int:
