@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnspec.training.errors import TrainingError
 from cnnspec.training.loop import Epoch, OnStep, epochs, ignore_step
 from cnnspec.training.model import TrainableModel, build_model
 
@@ -53,6 +54,7 @@ def train(
         on_step: called after each batch.
 
     Raises:
+        TrainingError: the last batch of an epoch would be too small for a layer.
         Diverged: a loss is not finite.
     """
     start = time.perf_counter()
@@ -76,8 +78,10 @@ def run_epochs(
     """Train a model that is there already; the figures of the epochs.
 
     Raises:
+        TrainingError: the last batch of an epoch would be too small for a layer.
         Diverged: a loss is not finite.
     """
+    _check_last_batch(model, len(data.train_y), usable_batch(recipe, data))
     history = []
     with np.errstate(all="ignore"):  # a loss that is no number is reported as such
         for epoch in epochs(
@@ -86,6 +90,22 @@ def run_epochs(
             history.append(epoch)
             on_epoch(epoch, model)
     return tuple(history)
+
+
+def _check_last_batch(model: TrainableModel, samples: int, batch: int) -> None:
+    fewest, layer = model.plan.fewest_images
+    left = _last_batch(samples, batch)
+    if left >= fewest:
+        return
+    fitting = [size for size in range(batch - 1, 0, -1) if _last_batch(samples, size) >= fewest]
+    raise TrainingError(
+        f"the last batch of an epoch has {left} of the {samples:,} images, and `{layer}` needs {fewest}",
+        *(f"with `batch {size}` it has {_last_batch(samples, size)}" for size in fitting[:1]),
+    )
+
+
+def _last_batch(samples: int, batch: int) -> int:
+    return samples % batch or batch
 
 
 def usable_batch(recipe: Recipe, data: DataSet) -> int:
