@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from cnnspec.layers import Layer, Shape, kinds
-from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
+from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
+from cnnspec.layers.gates import Gelu, HardSwish, Mish, Silu
+from cnnspec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from cnnspec.layers.pooling import AvgPool, MaxPool
+from cnnspec.layers.rectifiers import Elu, LeakyRelu, Prelu, Relu6, Selu, Softplus
 from cnnspec.layers.regularization import Dropout
+from cnnspec.layers.scaling import Scale
 from cnnspec.layers.shapes import Flatten, Input
 from cnnspec.numpy_backend.kernels.base import kernel_class
 from tests.support.graphs import sequential
@@ -36,6 +40,42 @@ CASES: list[tuple[Shape, tuple[Layer, ...]]] = [
     ((2, 7, 8), (MaxPool(kernel=3, stride=2, padding=1, dilation=2),)),
     ((2, 7, 8), (AvgPool(kernel=3, stride=2, padding=1, ceil=True),)),
     ((2, 7, 8), (AvgPool(kernel=3, stride=2, padding=1, count_padding=False),)),
+    ((3, 5, 4), (HardSigmoid(),)),
+    ((3, 5, 4), (LogSoftmax(),)),
+    ((7,), (LogSoftmax(),)),
+    ((3, 5, 4), (LeakyRelu(slope=0.2),)),
+    ((3, 5, 4), (LeakyRelu(slope=1.5),)),
+    ((3, 5, 4), (Prelu(),)),
+    ((7,), (Prelu(shared=True),)),
+    ((3, 5, 4), (Relu6(),)),
+    ((3, 5, 4), (Elu(alpha=0.7),)),
+    ((3, 5, 4), (Selu(),)),
+    ((3, 5, 4), (Softplus(),)),
+    ((3, 5, 4), (Gelu(),)),
+    ((3, 5, 4), (Gelu(approximate=True),)),
+    ((3, 5, 4), (Silu(),)),
+    ((3, 5, 4), (Mish(),)),
+    ((3, 5, 4), (HardSwish(),)),
+    ((1, 8, 8), (Conv(channels=2, kernel=3, padding=1), Gelu(), MaxPool(kernel=2))),
+    ((1, 8, 8), (Conv(channels=2, kernel=3), Elu(), Conv(channels=2, kernel=3, padding=1))),
+    ((1, 8, 8), (Conv(channels=2, kernel=3), Silu(), Conv(channels=2, kernel=3, padding=1))),
+    ((1, 8, 8), (Conv(channels=2, kernel=3), Prelu(), Conv(channels=2, kernel=3, padding=1))),
+    ((3, 5, 4), (BatchNorm(),)),
+    ((7,), (BatchNorm(affine=False),)),
+    ((2, 9), (Conv(channels=3, kernel=3, bias=False), BatchNorm(epsilon=1e-3), Relu())),
+    ((3, 5, 4), (LayerNorm(),)),
+    ((3, 5, 4), (LayerNorm(over="channels"),)),
+    ((3, 2, 3, 4), (LayerNorm(over="channels", affine=False),)),
+    ((7,), (LayerNorm(affine=False),)),
+    ((6, 5, 4), (GroupNorm(groups=2),)),
+    ((6,), (GroupNorm(groups=2, affine=False),)),
+    ((3, 5, 4), (InstanceNorm(),)),
+    ((3, 9), (InstanceNorm(affine=True),)),
+    ((7, 5, 4), (LocalResponseNorm(alpha=0.5, k=2.0),)),
+    ((3,), (LocalResponseNorm(size=8, alpha=0.3, beta=1.2),)),
+    ((3, 5, 4), (Scale(),)),
+    ((3, 9), (Scale(bias=True),)),
+    ((7,), (Scale(trainable=False, bias=True),)),
 ]
 COUNT = 5
 

@@ -12,11 +12,12 @@ from cnnspec.recipe.learning import CrossEntropy
 def random_model(
     graph: Graph, facts: Facts, rng: np.random.Generator, *, batch: int, scale: float = 0.5, **options: object
 ) -> Model:
-    """A compiled network whose weights are normal with this standard deviation."""
+    """A compiled network whose weights are normal with this standard deviation; state is positive."""
     options.setdefault("loss", CrossEntropy() if len(facts.shape(graph.outputs[0])) == 1 else None)
     model = compile_graph(graph, facts, batch=batch, **options)
     for name, array in model.weights.items():
-        model.weights[name] = rng.standard_normal(array.shape) * scale
+        values = rng.standard_normal(array.shape) * scale
+        model.weights[name] = values if name in model.gradients else np.abs(values) + 0.1
     return model
 
 

@@ -8,12 +8,13 @@ from torch import nn
 from torch.nn import functional
 
 from cnnspec.layers import Layer, Shape
-from cnnspec.layers.activations import Relu, Sigmoid, Softmax, Tanh
+from cnnspec.layers.activations import LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.pooling import AvgPool, MaxPool
 from cnnspec.layers.shapes import Flatten, Input
 from cnnspec.network.graph import Facts, Graph
+from tests.support import twins_normalization as normalization
 from tests.support import twins_structure as structure
 
 torch.set_num_threads(1)
@@ -51,7 +52,7 @@ class Twin(nn.Module):
             else:
                 values.append(apply(node.layer, facts.input_shapes[0], inputs[0], weights))
         outputs = self.graph.outputs
-        if logits and isinstance(self.graph.nodes[outputs[0]].layer, Softmax):
+        if logits and isinstance(self.graph.nodes[outputs[0]].layer, Softmax | LogSoftmax):
             outputs = self.graph.nodes[outputs[0]].inputs
         ends = tuple(values[i] for i in outputs)
         return ends[0] if len(ends) == 1 else ends
@@ -81,6 +82,8 @@ def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.
             return convolve(layer, shape, x, weights)
         case MaxPool() | AvgPool():
             return pool(layer, shape, x)
+    if type(layer) in normalization.TWINS:
+        return normalization.TWINS[type(layer)](layer, x, weights)
     return structure.apply(layer, x, weights)
 
 
