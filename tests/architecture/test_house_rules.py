@@ -95,7 +95,7 @@ def test_every_option_says_what_it_is(kind):
 
 @pytest.mark.parametrize("kind", LAYERS, ids=keyword)
 def test_every_layers_example_checks(kind):
-    """On some input: an image, a vector, a signal or a video. A join finds the names that its example uses."""
+    """On some input: an image, a vector, a signal or a video. A join finds the names it uses."""
     assert kind.keyword in re.findall(r"\w+", kind.example)
     names = [word for word in kind.example.split()[1:] if kind.arity is None]
     inputs = ("1x28x28", "8x32x32", "64", "84", "400", "4x1000", "3x16x32x32")
