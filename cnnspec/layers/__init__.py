@@ -2,18 +2,26 @@
 
 from cnnspec.layers import (
     activations,
+    adaptive,
+    channels,
     convolution,
     dense,
+    depthwise,
+    embedding,
+    framing,
     gates,
     merging,
     normalization,
     pooling,
     rectifiers,
     regularization,
+    resampling,
     scaling,
     shapes,
+    transposed,
 )
 from cnnspec.layers.base import (
+    AxisSight,
     AxisWindow,
     Layer,
     LayerError,
@@ -26,6 +34,7 @@ from cnnspec.layers.base import (
 )
 
 __all__ = [
+    "AxisSight",
     "AxisWindow",
     "Layer",
     "LayerError",
@@ -33,8 +42,13 @@ __all__ = [
     "Weight",
     "Window",
     "activations",
+    "adaptive",
+    "channels",
     "convolution",
     "dense",
+    "depthwise",
+    "embedding",
+    "framing",
     "gates",
     "kinds",
     "merging",
@@ -43,7 +57,9 @@ __all__ = [
     "product",
     "rectifiers",
     "regularization",
+    "resampling",
     "scaling",
     "shapes",
     "show",
+    "transposed",
 ]

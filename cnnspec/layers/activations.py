@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import Family, Layer, Shape
+from cnnspec.layers.declaration import option
+from cnnspec.layers.options import positive
 
 
 class _Activation(Layer):
@@ -40,9 +42,15 @@ class HardSigmoid(_Activation):
 
 
 class Tanh(_Activation):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent: `amplitude * tanh(slope * x)`.
+
+    LeNet-5 squashes with an amplitude of 1.7159 and a slope of 2/3 (LeCun et al. 1998, appendix A).
+    """
 
     example: ClassVar[str] = "tanh"
+
+    amplitude: float = option(positive, "the value that the function tends to", default=1)
+    slope: float = option(positive, "what the input is multiplied with", default=1)
 
 
 class Softmax(_Activation):

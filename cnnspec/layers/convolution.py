@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, Weight, product
+from cnnspec.layers.connections import Connections, connection_table
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, Padding, count, extent, flag, padding_size
 from cnnspec.layers.windows import derivation, slide, sliding
@@ -14,7 +15,8 @@ class Conv(Layer):
     """Convolution: slides `channels` kernels over a map of any number of spatial axes.
 
     Computes the cross-correlation, as the field calls convolution: input `C x H x W`, weight
-    `channels x C/groups x kh x kw`, output `channels x Ho x Wo` (LeCun et al. 1998).
+    `channels x C/groups x kh x kw`, output `channels x Ho x Wo` (LeCun et al. 1998). With `connections`, each
+    output channel sees the input channels of its list only (their table I), and has no other weights.
     """
 
     family: ClassVar[Family] = "convolution"
@@ -31,31 +33,46 @@ class Conv(Layer):
     groups: int = option(count, "groups of channels that are convolved apart", default=1)
     bias: bool = option(flag, "whether a bias is added to each output channel", default=True)
 
+    connections: Connections | None = option(
+        connection_table,
+        "numbers of the input channels that each output channel sees, one list for each: `[[0, 1], [1, 2]]`",
+        default=None,
+    )
+
     def infer(self, *inputs: Shape) -> Shape:
         """`(C, H, W)` to `(channels, Ho, Wo)`."""
         (shape,) = inputs
         windows = self._windows(shape)
-        self._check_groups(shape[0])
+        check_groups(self.groups, shape[0], self.channels)
+        if self.connections is not None:
+            self._check_connections(self.connections, shape[0])
         return (self.channels, *slide(shape, windows))
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        """`weight` of `(channels, C/groups, kh, kw)` and `bias` of `(channels,)`."""
+        """`weight` of `(channels, C/groups, kh, kw)` and `bias` of `(channels,)`.
+
+        With `connections`, `weight` holds the kernels that there are, list by list: `(pairs, kh, kw)`.
+        """
         (shape,) = inputs
         kernel = tuple(window.kernel for window in self._windows(shape))
         area = product(kernel)
         fan_in = shape[0] // self.groups * area
         fan_out = self.channels // self.groups * area
-        weight = Weight("weight", (self.channels, shape[0] // self.groups, *kernel), fan_in, fan_out)
+        kernels: Shape = (self.channels, shape[0] // self.groups)
+        if self.connections is not None:
+            pairs = self.connections.count
+            kernels, fan_in, fan_out = (pairs,), pairs * area // self.channels, pairs * area // shape[0]
+        weight = Weight("weight", (*kernels, *kernel), fan_in, max(fan_out, 1))
         if not self.bias:
             return (weight,)
-        return weight, Weight("bias", (self.channels,), fan_in, fan_out, role="bias")
+        return weight, Weight("bias", (self.channels,), fan_in, max(fan_out, 1), role="bias")
 
     def window(self, *inputs: Shape) -> tuple[AxisWindow, ...]:
         """The kernel's window on every spatial axis."""
         return self._windows(inputs[0])
 
     def macs(self, *inputs: Shape) -> int:
-        """Output elements times the `C/groups * kh * kw` products of each."""
+        """Output positions times the elements of the weight: each kernel meets every position once."""
         weight = self.weights(*inputs)[0]
         return product(self.infer(*inputs)[1:]) * weight.size
 
@@ -73,16 +90,38 @@ class Conv(Layer):
             dilation=self.dilation,
         )
 
-    def _check_groups(self, in_channels: int) -> None:
-        for what, channels in (("input", in_channels), ("output", self.channels)):
-            if channels % self.groups:
-                raise LayerError(
-                    "groups-do-not-divide",
-                    f"{self.groups} groups do not divide the {channels} {what} channels",
-                    option="groups",
-                    label=f"{channels} / {self.groups} leaves {channels % self.groups}",
-                    help=(f"groups that divide both: {_common_divisors(in_channels, self.channels)}",),
-                )
+    def _check_connections(self, connections: Connections, in_channels: int) -> None:
+        lists = connections.lists
+        if self.groups > 1:
+            what, label, help = "are given beside `groups`", "", "use one of the two: both cut connections"
+        elif len(lists) != self.channels:
+            what = f"are given for {len(lists)} output channels, and there are {self.channels}"
+            label, help = "", "write one list for each output channel"
+        elif (highest := max(map(max, lists))) >= in_channels:
+            what = f"name input channel {highest}, and the input has {in_channels}"
+            label, help = f"{highest} >= {in_channels}", f"channels are counted from 0 to {in_channels - 1}"
+        else:
+            return
+        raise LayerError(
+            "wrong-connections", f"`connections` {what}", option="connections", label=label, help=(help,)
+        )
+
+
+def check_groups(groups: int, in_channels: int, out_channels: int) -> None:
+    """Groups have equally many channels.
+
+    Raises:
+        LayerError: they cannot.
+    """
+    for what, channels in (("input", in_channels), ("output", out_channels)):
+        if channels % groups:
+            raise LayerError(
+                "groups-do-not-divide",
+                f"{groups} groups do not divide the {channels} {what} channels",
+                option="groups",
+                label=f"{channels} / {groups} leaves {channels % groups}",
+                help=(f"groups that divide both: {_common_divisors(in_channels, out_channels)}",),
+            )
 
 
 def _common_divisors(a: int, b: int, most: int = 8) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cnnspec.layers.base import Family, Layer, Shape, Weight, Window, product
+from cnnspec.layers.base import Family, Layer, LayerError, Shape, Weight, Window, product
 from cnnspec.layers.declaration import option
-from cnnspec.layers.options import count, flag
+from cnnspec.layers.digits import HEIGHT, WIDTH, bitmaps
+from cnnspec.layers.options import count, flag, one_of
 
 
 class Dense(Layer):
@@ -40,4 +41,62 @@ class Dense(Layer):
 
     def macs(self, *inputs: Shape) -> int:
         """`n * units`."""
+        return product(inputs[0]) * self.units
+
+
+class Rbf(Layer):
+    """Euclidean radial basis functions: the squared distance of the input to each unit's centre.
+
+    Input of any shape with `n` elements, `centers` of `(units, n)`, output `(units,)` with
+    `y_i = sum_j (x_j - w_ij)^2`: 0 where the input equals the centre, so that the smallest output wins. The
+    output layer of LeNet-5, whose centres are fixed 7x12 bitmaps of the ten digits in -1 and +1 (LeCun et al.
+    1998, equation 7). `centers=digits` draws such bitmaps anew (the paper's own are a figure); with
+    `centers=random` they are random -1 and +1, the same in every run, which the paper names as another way.
+    """
+
+    family: ClassVar[Family] = "dense"
+    example: ClassVar[str] = "rbf 10 centers=digits"
+
+    units: int = option(count, "number of units, the length of the output", positional=True)
+    centers: str = option(
+        one_of("random", "digits"),
+        "what the centres begin with: `random` -1 and +1, or `digits`, bitmaps of the ten digits",
+        default="random",
+    )
+    trainable: bool = option(flag, "whether training moves the centres", default=False)
+
+    def infer(self, *inputs: Shape) -> Shape:
+        """Any shape to `(units,)`."""
+        n, digits = product(inputs[0]), len(bitmaps())
+        if self.centers == "digits" and (self.units, n) != (digits, WIDTH * HEIGHT):
+            raise LayerError(
+                "wrong-centers",
+                f"`centers=digits` are {digits} bitmaps of {WIDTH}x{HEIGHT}, for {WIDTH * HEIGHT} inputs",
+                option="centers",
+                label=f"{self.units} units, {n} inputs",
+                help=(f"put `dense {WIDTH * HEIGHT}` before `rbf {digits}`, or write `centers=random`",),
+            )
+        return (self.units,)
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        """`centers` of `(units, n)`."""
+        n = product(inputs[0])
+        initial = bitmaps() if self.centers == "digits" else None
+        return (
+            Weight(
+                "centers",
+                (self.units, n),
+                n,
+                self.units,
+                trainable=self.trainable,
+                initial=sum(initial, ()) if initial else "signs",
+            ),
+        )
+
+    def window(self, *inputs: Shape) -> Window:
+        """Every unit sees the whole input."""
+        return "everything"
+
+    def macs(self, *inputs: Shape) -> int:
+        """`n * units`, a squared difference counted as one."""
         return product(inputs[0]) * self.units

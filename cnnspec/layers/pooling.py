@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, show
+from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, Weight, product, show
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, Padding, extent, flag, optional_extent, padding_size
 from cnnspec.layers.windows import derivation, slide, sliding
 
 
 class _Pool(Layer):
-    """What maximum and average pooling share: a window that moves by its own size unless told otherwise."""
+    """What poolings share: a window that moves by its own size unless told otherwise."""
 
     family: ClassVar[Family] = "pooling"
 
@@ -71,6 +71,38 @@ class AvgPool(_Pool):
     example: ClassVar[str] = "avgpool 2x2"
 
     count_padding: bool = option(flag, "whether padding counts in the divisor", default=True)
+
+
+class L2Pool(_Pool):
+    """L2 pooling: the square root of the sum of squares of each window, `sqrt(sum x^2)`.
+
+    It is the sum, not the mean, as in PyTorch's `LPPool2d` with norm 2; padding adds zeros. Where the whole
+    window is 0 the gradient is taken as 0 (Sermanet, Chintala & LeCun 2012, arXiv:1204.3968).
+    """
+
+    keyword: ClassVar[str] = "l2pool"
+    example: ClassVar[str] = "l2pool 2x2"
+
+
+class Subsample(_Pool):
+    """Subsampling with trained weights: the sum of each window times a coefficient, plus a bias.
+
+    Each channel has one coefficient and one bias, two parameters (LeCun et al. 1998, layers S2 and S4 of
+    LeNet-5; what the paper passes through a squashing function is this output). The coefficients begin with
+    one over the window's size and the biases with 0, as average pooling.
+    """
+
+    linear: ClassVar[bool] = True
+    example: ClassVar[str] = "subsample 2x2"
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        """`coefficient` of `(C,)` and `bias` of `(C,)`."""
+        area = product(tuple(window.kernel for window in self.window(*inputs)))
+        channels = inputs[0][:1]
+        return (
+            Weight("coefficient", channels, area, 1, initial=1 / area),
+            Weight("bias", channels, area, 1, role="bias", initial=0.0),
+        )
 
 
 def _only_padding(window: AxisWindow) -> LayerError:

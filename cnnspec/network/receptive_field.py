@@ -47,6 +47,8 @@ def through(field: ReceptiveField, window: Window, input_shape: Shape) -> Recept
             return field
         return tuple(map(_whole, field, input_shape[1:]))
     assert not isinstance(window, str)
+    if len(field) != len(window):  # axes made of a vector, each of whose elements sees the same
+        return field
     axes = [_axis(*pair) for pair in zip(field, window, strict=True)]
     known = tuple(axis for axis in axes if axis is not None)
     return known if len(known) == len(axes) else None

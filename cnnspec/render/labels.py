@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from cnnspec.layers.windows import axis_names
+from cnnspec.network.table import seen
 from cnnspec.render.markup import cell, font, label, lines, row, shorten, table, times, tooltip, width
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Labels:
             return ()
         if all(axis.jump == 0 for axis in field) and self._covers(field):
             return ("RF whole input",)
-        return (f"RF {'×'.join(str(axis.size) for axis in field)}",)
+        return (f"RF {times(seen(field))}",)
 
     def _covers(self, field: ReceptiveField) -> bool:
         """Whether the field of unit 0 holds every position of the first input."""
@@ -157,7 +158,8 @@ class Labels:
         if facts.params or facts.macs:
             said.append(f"{facts.params:,} parameters, {facts.macs:,} multiply-accumulates")
         for axis, name in zip(facts.receptive_field or (), self._axes(), strict=False):
-            said.append(f"receptive field along {name}: {axis.size}, jump {axis.jump}, start {axis.start}")
+            size = f"up to {axis.size}" if axis.varies else axis.size
+            said.append(f"receptive field along {name}: {size}, jump {axis.jump}, start {axis.start}")
         return said
 
     def _paint(self, index: int) -> Paint:

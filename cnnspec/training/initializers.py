@@ -37,8 +37,16 @@ def initial_weights(graph: Graph, facts: Facts, init: Initializer, seed: int) ->
 def initial_values(init: Initializer, weight: Weight, random: np.random.Generator) -> Values:
     """First values of one weight: its own initial value, or what the initialiser's rule draws."""
     if weight.initial is not None:
-        return np.full(weight.shape, weight.initial, np.float32)
+        return _own_values(weight)
     return RULES[init.keyword](weight, random)
+
+
+def _own_values(weight: Weight) -> Values:
+    if weight.initial == "signs":
+        codes = random_stream(0, "signs").integers(2, size=weight.shape)
+        return (2 * codes - 1).astype(np.float32)
+    values = np.asarray(weight.initial, np.float32)
+    return np.array(np.broadcast_to(values.reshape(weight.shape if values.ndim else ()), weight.shape))
 
 
 def random_stream(seed: int, name: str) -> np.random.Generator:
