@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnspec.numpy_backend.kernels.base import Layout, Margin, kernel_class
+from cnnspec.numpy_backend.kernels.base import Kernel, Layout, Margin, kernel_of
 
 if TYPE_CHECKING:
-    from cnnspec.layers import Shape
+    from cnnspec.layers import Layer, Shape
     from cnnspec.network.graph import Facts, Graph
 
 
@@ -26,25 +26,26 @@ def choose_layouts(graph: Graph, facts: Facts) -> tuple[Layout, ...]:
 def _tiles(graph: Graph, facts: Facts, consumers: tuple[tuple[int, ...], ...]) -> dict[int, Shape]:
     """The tile of each value that lies between a kernel that writes tiles and a pooling that reads them."""
     tiles: dict[int, Shape] = {}
-    for node in graph.nodes:
+    for i, node in enumerate(graph.nodes):
         if not node.inputs:
             continue
-        shape = facts.shape(node.inputs[0])
-        tile = kernel_class(type(node.layer)).reads_tiles(node.layer, shape)
-        chain = _elementwise_chain(graph, consumers, node.inputs[0]) if tile else []
+        tile = _kernel(graph, facts, i).reads_tiles(node.layer, facts.shape(node.inputs[0]))
+        chain = _elementwise_chain(graph, facts, consumers, node.inputs[0]) if tile else []
         if not chain:
             continue
         writer = graph.nodes[chain[-1]]
         inputs = facts.layers[chain[-1]].input_shapes
-        if inputs and kernel_class(type(writer.layer)).writes_tiles(writer.layer, inputs[0], tile):
+        if inputs and _kernel(graph, facts, chain[-1]).writes_tiles(writer.layer, inputs[0], tile):
             tiles.update(dict.fromkeys(chain, tile))
     return tiles
 
 
-def _elementwise_chain(graph: Graph, consumers: tuple[tuple[int, ...], ...], last: int) -> list[int]:
+def _elementwise_chain(
+    graph: Graph, facts: Facts, consumers: tuple[tuple[int, ...], ...], last: int
+) -> list[int]:
     """The values from `last` back to the first that no element-wise kernel makes; none if others read one."""
     chain = [last]
-    while kernel_class(type(graph.nodes[chain[-1]].layer)).elementwise:
+    while _kernel(graph, facts, chain[-1]).elementwise:
         chain.append(graph.nodes[chain[-1]].inputs[0])
     if any(len(consumers[i]) != 1 or i in graph.outputs for i in chain):
         return []
@@ -53,11 +54,15 @@ def _elementwise_chain(graph: Graph, consumers: tuple[tuple[int, ...], ...], las
 
 def _margin(graph: Graph, facts: Facts, i: int, consumers: tuple[int, ...]) -> Margin:
     """The margin that the readers of a value agree on, where its writer can leave one and all can read it."""
-    readers = [graph.nodes[c] for c in consumers]
-    writer = kernel_class(type(graph.nodes[i].layer))
-    if i in graph.outputs or not writer.writes_margin:
+    kernels = [_kernel(graph, facts, c) for c in consumers]
+    if i in graph.outputs or not _kernel(graph, facts, i).writes_margin:
         return ()
-    if not all(kernel_class(type(reader.layer)).reads_margin for reader in readers):
+    if not all(kernel.reads_margin for kernel in kernels):
         return ()
-    wanted = {kernel_class(type(r.layer)).margin(r.layer, facts.shape(i)) for r in readers} - {()}
+    readers = zip(kernels, (graph.nodes[c].layer for c in consumers), strict=True)
+    wanted = {kernel.margin(layer, facts.shape(i)) for kernel, layer in readers} - {()}
     return wanted.pop() if len(wanted) == 1 else ()
+
+
+def _kernel(graph: Graph, facts: Facts, i: int) -> type[Kernel[Layer]]:
+    return kernel_of(graph.nodes[i].layer, facts.layers[i].input_shapes)

@@ -2,8 +2,13 @@
 
 from cnnspec.numpy_backend.kernels import (
     activations,
+    adaptive,
+    channels,
     convolution,
     dense,
+    depthwise,
+    embedding,
+    framing,
     gates,
     losses,
     merging,
@@ -11,14 +16,21 @@ from cnnspec.numpy_backend.kernels import (
     pooling,
     rectifiers,
     regularization,
+    resampling,
     scaling,
     shapes,
+    transposed,
 )
 
 __all__ = [
     "activations",
+    "adaptive",
+    "channels",
     "convolution",
     "dense",
+    "depthwise",
+    "embedding",
+    "framing",
     "gates",
     "losses",
     "merging",
@@ -26,6 +38,8 @@ __all__ = [
     "pooling",
     "rectifiers",
     "regularization",
+    "resampling",
     "scaling",
     "shapes",
+    "transposed",
 ]

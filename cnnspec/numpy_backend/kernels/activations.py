@@ -92,29 +92,39 @@ class SigmoidKernel(_Elementwise):
 
 @computes(Tanh)
 class TanhKernel(_Elementwise):
-    """`y = tanh(x)`."""
+    """`y = a tanh(s x)`, with amplitude `a` and slope `s`."""
 
+    layer: Tanh
     algorithm = "tanh"
 
     def forward(self, at: Site) -> Run:
-        """`y = tanh(x)`."""
+        """`y = a tanh(s x)`."""
         (x,), y = at.x, at.y
+        amplitude, slope = map(y.dtype.type, (self.layer.amplitude, self.layer.slope))
 
         def run() -> None:
+            np.multiply(x, slope, out=y)
+            np.tanh(y, out=y)
+            np.multiply(y, amplitude, out=y)
+
+        def run_plain() -> None:
             np.tanh(x, out=y)
 
-        return run
+        return run_plain if amplitude == slope == 1 else run
 
     def backward(self, at: Site) -> Run:
-        """`dx = dy (1 - y^2)`."""
+        """`dx = dy (a s - (s / a) y^2)`."""
         (dx,), y, dy = at.dx, at.y, at.dy
         if dx is None:
             return nothing
-        one = y.dtype.type(1)
+        amplitude, slope = self.layer.amplitude, self.layer.slope
+        steepest, ratio = map(y.dtype.type, (amplitude * slope, slope / amplitude))
 
         def run() -> None:
             np.multiply(y, y, out=y)  # y is not read again
-            np.subtract(one, y, out=y)
+            if ratio != 1:
+                np.multiply(y, ratio, out=y)
+            np.subtract(steepest, y, out=y)
             np.multiply(dy, y, out=dx)
 
         return run

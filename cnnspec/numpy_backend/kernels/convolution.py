@@ -33,6 +33,8 @@ from cnnspec.numpy_backend.kernels.base import (
     multiplying,
     nothing,
 )
+from cnnspec.numpy_backend.kernels.connected import ConnectedConvKernel
+from cnnspec.numpy_backend.kernels.depthwise import DepthwiseKernel
 from cnnspec.numpy_backend.kernels.patches import Patches, margin_of
 from cnnspec.numpy_backend.kernels.toeplitz import Toeplitz
 from cnnspec.numpy_backend.kernels.windows import TiledAxis
@@ -56,6 +58,13 @@ class ConvKernel(Kernel[Conv]):
         self.keeps_patches = not self.direct and len(self.patches.blocks) == 1
         self.keeps_input = not self.keeps_patches
         self.algorithm, self.why = self._described()
+
+    @classmethod
+    def suited(cls, layer: Conv, inputs: tuple[Shape, ...]) -> type[Kernel[Conv]]:
+        """Another kernel for a table of connections, and where every channel is convolved apart."""
+        if layer.connections is not None:
+            return ConnectedConvKernel
+        return DepthwiseKernel if layer.groups == inputs[0][0] > 1 else cls
 
     @classmethod
     def margin(cls, layer: Conv, shape: Shape) -> Margin:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product as places
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from cnnspec.layers import AxisWindow, Shape, product
-from cnnspec.layers.pooling import AvgPool, MaxPool
-from cnnspec.numpy_backend.kernels.base import Array, Index, Kernel, Run, Scratch, Site, computes, nothing
-from cnnspec.numpy_backend.kernels.windows import reach
+from cnnspec.layers import AxisSight, Layer, Shape, product
+from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Index,
+    Kernel,
+    Margin,
+    Run,
+    Scratch,
+    Site,
+    add_rows,
+    computes,
+    nothing,
+)
+from cnnspec.numpy_backend.kernels.windows import Reach, reaches
 
-P = TypeVar("P", bound=AvgPool | MaxPool)
+P = TypeVar("P", bound=Layer)
 
 
 class Part(NamedTuple):
@@ -24,24 +34,30 @@ class Part(NamedTuple):
 
 
 class _PoolKernel(Kernel[P]):
-    """What both kinds share: walking over the window's places, and the tile in which they lie apart."""
+    """What poolings share: walking over the window's places, and the tile in which they lie apart."""
 
     reads_margin = True
     writes_margin = True
 
     @classmethod
+    def sights(cls, layer: P, shape: Shape) -> tuple[AxisSight, ...]:
+        """What an output sees along every axis."""
+        window = layer.window(shape)
+        assert not isinstance(window, str)
+        return window
+
+    @classmethod
     def reads_tiles(cls, layer: P, shape: Shape) -> Shape:
         """The window, where windows neither overlap nor leave anything out."""
-        windows = layer.window(shape)
-        sizes = zip(shape[1:], windows, strict=True)
-        if all(_tiles(n, window) for n, window in sizes):
-            return tuple(window.kernel for window in windows)
+        sights = cls.sights(layer, shape)
+        if all(map(_tiles, shape[1:], sights)):
+            return tuple(len(sight.seen(0)) for sight in sights)
         return ()
 
     @property
-    def windows(self) -> tuple[AxisWindow, ...]:
-        """The window on every axis."""
-        return self.layer.window(self.inputs[0].shape)
+    def windows(self) -> tuple[AxisSight, ...]:
+        """What an output sees along every axis."""
+        return self.sights(self.layer, self.inputs[0].shape)
 
     @property
     def algorithm(self) -> str:  # type: ignore[override]
@@ -51,25 +67,15 @@ class _PoolKernel(Kernel[P]):
     @property
     def overlaps(self) -> bool:
         """Whether an element of the map may belong to several windows."""
-        return any(w.stride < w.reach for w in self.windows)
+        return any(w.seen(o + 1).start < w.seen(o).stop for w in self.windows for o in range(w.period))
 
-    def parts(self, x: Array, y: Array) -> Iterator[Part]:
-        """What every place of the window meets, in row-major order of the window."""
-        for place in places(*(range(w.kernel) for w in self.windows)):
-            if self.inputs[0].tile:
-                yield Part(x[place], y)
-            elif (part := self._part(place, x, y)) is not None:
-                yield part
-
-    def _part(self, place: Shape, x: Array, y: Array) -> Part | None:
-        axes = zip(place, self.inputs[0].shape[1:], self.output.shape[1:], self.windows, strict=True)
-        reaches = [reach(*axis) for axis in axes]
-        inside = [r for r in reaches if r is not None]
-        if len(inside) < len(reaches):
-            return None
-        inputs: Index = (slice(None), *(r.inputs for r in inside))
-        outputs: Index = (slice(None), *(r.outputs for r in inside))
-        return Part(x[inputs], y[outputs])
+    def parts(self, x: Array, y: Array) -> list[Part]:
+        """What every place of the window meets, for each output in row-major order of its window."""
+        if self.inputs[0].tile:
+            return [Part(x[place], y) for place in places(*map(range, self.inputs[0].tile))]
+        axes = zip(self.windows, self.inputs[0].shape[1:], self.output.shape[1:], strict=True)
+        inside = [[r for r in reaches(*axis) if r is not None] for axis in axes]
+        return [_part(met, x, y) for met in places(*inside)]
 
     def covers(self, parts: list[Part]) -> bool:
         """Whether the parts reach every element of the map."""
@@ -77,14 +83,34 @@ class _PoolKernel(Kernel[P]):
         reached: int = sum(part.map.size for part in parts)
         return reached == images * product(self.inputs[0].shape)
 
+    def summing(self, x: Array, y: Array) -> Run:
+        """Bind `y` as the sum of each window."""
+        parts = self.parts(x, y)
+        if all(part.pooled.shape == y.shape for part in parts) and len(parts) > 1:
+            return _running(np.add, parts, y)
+        return _filling(parts, y)
 
-def _tiles(n: int, window: AxisWindow) -> bool:
-    padding = window.before + window.after
-    return not padding and window.dilation == 1 and window.stride == window.kernel and n % window.kernel == 0
+    def spreading(self, dy: Array, dx: Array) -> Run:
+        """Bind `dx`, for each element the sum of `dy` over the windows that hold it."""
+        parts = self.parts(dx, dy)
+        if self.overlaps or not self.covers(parts):
+            return _filling([Part(pooled, to) for to, pooled in parts], dx)
+        return _copying(parts)
+
+
+def _part(met: tuple[Reach, ...], x: Array, y: Array) -> Part:
+    inputs: Index = (slice(None), *(r.inputs for r in met))
+    outputs: Index = (slice(None), *(r.outputs for r in met))
+    return Part(x[inputs], y[outputs])
+
+
+def _tiles(n: int, sight: AxisSight) -> bool:
+    first = sight.seen(0)
+    return sight.period == 1 and first == range(sight.advance) and n % sight.advance == 0
 
 
 @computes(MaxPool)
-class MaxPoolKernel(_PoolKernel[MaxPool]):
+class MaxPoolKernel(_PoolKernel[P]):
     """The largest of each window. Padding takes no part, so it never wins."""
 
     keeps_input = True
@@ -93,7 +119,7 @@ class MaxPoolKernel(_PoolKernel[MaxPool]):
     def forward(self, at: Site) -> Run:
         """`y_o = max_k x_(o,k)`."""
         y = at.y
-        parts = list(self.parts(at.x[0], y))
+        parts = self.parts(at.x[0], y)
         lowest = y.dtype.type(-np.inf)
         whole = [part for part in parts if part.pooled.shape == y.shape]
         if len(whole) == len(parts) and len(parts) > 1:
@@ -154,19 +180,13 @@ def _running(operation: np.ufunc, parts: list[Part], y: Array) -> Run:
     return run
 
 
-@computes(AvgPool)
-class AvgPoolKernel(_PoolKernel[AvgPool]):
+class MeanKernel(_PoolKernel[P]):
     """The mean of each window: a sum over its places, divided by the number of them that count."""
 
     def forward(self, at: Site) -> Run:
         """`y_o = r_o sum_k x_(o,k)`, with `r_o` one over the number of elements that count."""
         y = at.y
-        parts = list(self.parts(at.x[0], y))
-        share = self.shares(y)
-        if all(part.pooled.shape == y.shape for part in parts) and len(parts) > 1:
-            add = _running(np.add, parts, y)
-        else:
-            add = _filling(parts, y)
+        add, share = self.summing(at.x[0], y), self.shares(y)
 
         def run() -> None:
             add()
@@ -181,12 +201,7 @@ class AvgPoolKernel(_PoolKernel[AvgPool]):
         dx, dy = at.dx[0], at.dy
         if dx is None:
             return nothing
-        parts = list(self.parts(dx, dy))
-        share = self.shares(dy)
-        if self.overlaps or not self.covers(parts):
-            spread = _filling([Part(pooled, to) for to, pooled in parts], dx)
-        else:
-            spread = _copying(parts)
+        spread, share = self.spreading(dy, dx), self.shares(dy)
 
         def run() -> None:
             np.multiply(dy, share, out=dy)
@@ -197,20 +212,131 @@ class AvgPoolKernel(_PoolKernel[AvgPool]):
     def shares(self, y: Array) -> Array:
         """One over the number of elements that count, for every output position."""
         count = np.ones((1,) * y.ndim)
-        sizes, outputs = self.inputs[0].shape[1:], self.output.shape[1:]
-        for axis, (n, m, window) in enumerate(zip(sizes, outputs, self.windows, strict=True), start=1):
-            counts = [_counted(o, n, window, self.layer.count_padding) for o in range(m)]
+        axes = zip(self.windows, self.counted(), self.output.shape[1:], strict=True)
+        for axis, (sight, (low, high), outputs) in enumerate(axes, start=1):
+            seen = [sight.seen(o) for o in range(outputs)]
+            counts = [min(places.stop, high) - max(places.start, low) for places in seen]
             if len(set(counts)) == 1:
                 counts = counts[:1]
             count = count * np.reshape(counts, (-1,) + (1,) * (y.ndim - axis - 1))
         return (1 / count).astype(y.dtype)
 
+    def counted(self) -> Margin:
+        """The first position that counts along each axis, and the one behind the last."""
+        return tuple((0, n) for n in self.inputs[0].shape[1:])
 
-def _counted(o: int, n: int, window: AxisWindow, padding: bool) -> int:
-    """The elements along one axis that output `o` counts; what `ceil` adds behind the padding never does."""
-    start = o * window.stride - window.before
-    stop = min(start + window.kernel, n + window.after)
-    return stop - start if padding else min(stop, n) - max(start, 0)
+
+@computes(AvgPool)
+class AvgPoolKernel(MeanKernel[AvgPool]):
+    """The mean of each window, in which padding counts or not; what `ceil` adds behind it never does."""
+
+    def counted(self) -> Margin:
+        """The map, with its padding where that counts."""
+        if not self.layer.count_padding:
+            return super().counted()
+        shape = self.inputs[0].shape
+        return tuple(
+            (-w.before, n + w.after) for n, w in zip(shape[1:], self.layer.window(shape), strict=True)
+        )
+
+
+@computes(L2Pool)
+class L2PoolKernel(_PoolKernel[L2Pool]):
+    """The square root of the sum of squares of each window."""
+
+    keeps_input = True
+    keeps_output = True
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """What one place of the window gives to every output."""
+        return Scratch("one", self.output.shape, "forward"), Scratch(
+            "one again", self.output.shape, "backward"
+        )
+
+    def forward(self, at: Site) -> Run:
+        """`y_o = sqrt(sum_k x_(o,k)^2)`."""
+        y, one = at.y, at.scratch["one"]
+        parts = list(zip(self.parts(at.x[0], y), self.parts(at.x[0], one), strict=True))
+
+        def run() -> None:
+            y.fill(0)
+            for (x, total), (_, square) in parts:
+                np.multiply(x, x, out=square)
+                np.add(total, square, out=total)
+            np.sqrt(y, out=y)
+
+        return run
+
+    # dx_(o,k) = dy_o x_(o,k) / y_o, and 0 where y_o = 0. There every x is 0, so that any divisor will do that
+    # neither is 0 nor makes the quotient infinite; `smallest` lies below every other root of a square.
+
+    def backward(self, at: Site) -> Run:
+        """`dx_(o,k) += x_(o,k) dy_o / y_o`."""
+        dx, dy, y, one = at.dx[0], at.dy, at.y, at.scratch["one again"]
+        if dx is None:
+            return nothing
+        smallest = y.dtype.type(float(np.finfo(y.dtype).tiny) ** 0.75)
+        sources, targets = self.parts(at.x[0], dy), self.parts(dx, one)
+
+        def run() -> None:
+            np.maximum(y, smallest, out=y)  # y is not read again
+            np.divide(dy, y, out=dy)
+            dx.fill(0)
+            for (x, given), (to, part) in zip(sources, targets, strict=True):
+                np.multiply(x, given, out=part)
+                np.add(to, part, out=to)
+
+        return run
+
+
+@computes(Subsample)
+class SubsampleKernel(_PoolKernel[Subsample]):
+    """The sum of each window times its channel's coefficient, plus its channel's bias."""
+
+    writes_margin = False
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """The sums, from forward to backward, and room for the gradients of the weights."""
+        spare = Scratch("spare", self.output.shape[:1], "backward", per_image=False)
+        return Scratch("sums", self.output.shape, "both"), spare
+
+    def forward(self, at: Site) -> Run:
+        """`s_o = sum_k x_(o,k)`, `y_o = a_c s_o + b_c`."""
+        y, sums = at.y, at.scratch["sums"]
+        add = self.summing(at.x[0], sums)
+        coefficient, bias = (_per_channel(at.weights[name], y) for name in ("coefficient", "bias"))
+
+        def run() -> None:
+            add()
+            np.multiply(sums, coefficient, out=y)
+            np.add(y, bias, out=y)
+
+        return run
+
+    # da_c = sum_o dy_o s_o    db_c = sum_o dy_o    dx_(o,k) += a_c dy_o
+
+    def backward(self, at: Site) -> Run:
+        """`da = sum dy s`, `db = sum dy`, `dx_(o,k) += a dy_o`."""
+        dx, dy, sums, spare = at.dx[0], at.dy, at.scratch["sums"], at.scratch["spare"]
+        coefficient = _per_channel(at.weights["coefficient"], dy)
+        channels = len(dy)
+        add_bias = add_rows(dy.reshape(channels, -1), at.sums["bias"], spare, at.moment)
+        add = add_rows(sums.reshape(channels, -1), at.sums["coefficient"], spare, at.moment)
+        spread = nothing if dx is None else self.spreading(dy, dx)
+
+        def run() -> None:
+            np.multiply(dy, sums, out=sums)
+            add()
+            add_bias()
+            np.multiply(dy, coefficient, out=dy)
+            spread()
+
+        return run
+
+
+def _per_channel(numbers: Array, like: Array) -> Array:
+    """One number for each channel, to be multiplied with `C x H x W x N`."""
+    return numbers.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def _filling(parts: list[Part], total: Array) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cnnspec.layers import AxisWindow
+from cnnspec.layers import AxisSight, AxisWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +18,36 @@ class Reach:
     inputs: slice
     outputs: slice
 
+    def within(self, outputs: slice) -> Reach | None:
+        """The part of it that falls on some of the outputs."""
+        start, stop = max(self.outputs.start, outputs.start), min(self.outputs.stop, outputs.stop)
+        if start >= stop:
+            return None
+        step = self.inputs.step
+        first = self.inputs.start + (start - self.outputs.start) * step
+        return Reach(slice(first, first + (stop - start - 1) * step + 1, step), slice(start, stop))
 
-def reach(place: int, n: int, outputs: int, window: AxisWindow) -> Reach | None:
-    """The positions at which a place of the window is inside a map of `n`; none where it never is.
 
-    Output `o` meets input `o * stride + place * dilation - before`.
+def reaches(sight: AxisSight, n: int, outputs: int) -> list[Reach | None]:
+    """For each place of a window, or of each bin of a period, where it lies inside a map of `n`.
+
+    There is none where a place meets nothing but padding. Of the outputs `phase + q * period`, a place meets
+    the inputs `position + q * advance`.
     """
-    shift = place * window.dilation - window.before
-    first = max(0, -(shift // window.stride))
-    last = min(outputs - 1, (n - 1 - shift) // window.stride)
-    if first > last:
-        return None
-    start = first * window.stride + shift
-    stop = last * window.stride + shift + 1
-    return Reach(slice(start, stop, window.stride), slice(first, last + 1))
+    found = []
+    for phase in range(min(sight.period, outputs)):
+        for position in sight.seen(phase):
+            first = max(0, -(position // sight.advance))
+            last = min((outputs - 1 - phase) // sight.period, (n - 1 - position) // sight.advance)
+            met = Reach(
+                _every(position, sight.advance, first, last), _every(phase, sight.period, first, last)
+            )
+            found.append(met if first <= last else None)
+    return found
+
+
+def _every(start: int, step: int, first: int, last: int) -> slice:
+    return slice(start + first * step, start + last * step + 1, step)
 
 
 @dataclass(frozen=True, slots=True)
