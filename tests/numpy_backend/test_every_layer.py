@@ -7,15 +7,18 @@ import pytest
 
 from cnnspec.layers import Layer, Shape, kinds
 from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
+from cnnspec.layers.adaptive import AdaptiveAvgPool, AdaptiveMaxPool, GlobalAvgPool, GlobalMaxPool
 from cnnspec.layers.convolution import Conv
-from cnnspec.layers.dense import Dense
+from cnnspec.layers.dense import Dense, Rbf
+from cnnspec.layers.depthwise import Depthwise
 from cnnspec.layers.gates import Gelu, HardSwish, Mish, Silu
 from cnnspec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
-from cnnspec.layers.pooling import AvgPool, MaxPool
+from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
 from cnnspec.layers.rectifiers import Elu, LeakyRelu, Prelu, Relu6, Selu, Softplus
 from cnnspec.layers.regularization import Dropout
 from cnnspec.layers.scaling import Scale
 from cnnspec.layers.shapes import Flatten, Input
+from cnnspec.layers.transposed import ConvTranspose
 from cnnspec.numpy_backend.kernels.base import kernel_class
 from tests.support.graphs import sequential
 from tests.support.models import distance, random_model
@@ -40,6 +43,31 @@ CASES: list[tuple[Shape, tuple[Layer, ...]]] = [
     ((2, 7, 8), (MaxPool(kernel=3, stride=2, padding=1, dilation=2),)),
     ((2, 7, 8), (AvgPool(kernel=3, stride=2, padding=1, ceil=True),)),
     ((2, 7, 8), (AvgPool(kernel=3, stride=2, padding=1, count_padding=False),)),
+    ((3, 5, 4), (Tanh(amplitude=1.7159, slope=2 / 3),)),
+    ((3, 7, 6), (Depthwise(kernel=3, padding=1, stride=2),)),
+    ((2, 9), (Depthwise(kernel=4, dilation=2, padding=(1, 2), multiplier=2, bias=False),)),
+    ((2, 4, 3, 5), (Depthwise(kernel=2, multiplier=2),)),
+    ((3, 6, 5), (Conv(channels=6, kernel=3, padding=1, groups=3),)),
+    ((3, 6, 6), (Conv(channels=3, kernel=3, connections=((0, 1), (2,), (1, 2))),)),
+    ((2, 4, 5), (Conv(channels=2, kernel=1, connections=((1,), (0, 1)), bias=False),)),
+    ((2, 6, 6), (Conv(channels=2, kernel=3, padding=1, connections=((0,), (0, 1))), AvgPool(kernel=2))),
+    ((2, 4, 3), (ConvTranspose(channels=3, kernel=2, stride=2),)),
+    ((4, 5, 4), (ConvTranspose(channels=6, kernel=(3, 4), stride=2, padding=(1, 0, 2, 1), groups=2),)),
+    ((2, 7), (ConvTranspose(channels=3, kernel=3, stride=3, dilation=2, output_padding=2, bias=False),)),
+    ((2, 3, 2, 3), (ConvTranspose(channels=2, kernel=3, stride=2, padding="same"),)),
+    ((2, 7, 8), (L2Pool(kernel=3, stride=2, padding=1),)),
+    ((1, 8, 8), (Conv(channels=2, kernel=3, padding=1), Tanh(), L2Pool(kernel=2))),
+    ((1, 9, 6), (Conv(channels=2, kernel=4), Subsample(kernel=(2, 3)))),
+    ((2, 7, 8), (Subsample(kernel=3, stride=2, padding=1, ceil=True),)),
+    ((2, 7, 8), (AdaptiveAvgPool(size=(3, 4)),)),
+    ((2, 3, 5), (AdaptiveAvgPool(size=(4, 1)),)),
+    ((2, 7, 8), (AdaptiveMaxPool(size=3),)),
+    ((1, 8, 8), (Conv(channels=2, kernel=3, padding=1), Tanh(), AdaptiveMaxPool(size=4))),
+    ((3, 5, 4), (GlobalAvgPool(),)),
+    ((3, 9), (GlobalAvgPool(),)),
+    ((3, 5, 4), (GlobalMaxPool(),)),
+    ((3, 5, 4), (Rbf(units=4),)),
+    ((9,), (Rbf(units=4, trainable=True),)),
     ((3, 5, 4), (HardSigmoid(),)),
     ((3, 5, 4), (LogSoftmax(),)),
     ((7,), (LogSoftmax(),)),

@@ -16,6 +16,7 @@ from cnnspec.layers.shapes import Flatten, Input
 from cnnspec.network.graph import Facts, Graph
 from tests.support import twins_normalization as normalization
 from tests.support import twins_structure as structure
+from tests.support import twins_windows as windows
 
 torch.set_num_threads(1)
 
@@ -73,7 +74,7 @@ def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.
         case Sigmoid():
             return torch.sigmoid(x)
         case Tanh():
-            return torch.tanh(x)
+            return layer.amplitude * torch.tanh(layer.slope * x)
         case Softmax():
             return functional.softmax(x, dim=1)
         case Dense():
@@ -82,6 +83,8 @@ def apply(layer: Layer, shape: Shape, x: torch.Tensor, weights: dict[str, torch.
             return convolve(layer, shape, x, weights)
         case MaxPool() | AvgPool():
             return pool(layer, shape, x)
+    if type(layer) in windows.TWINS:
+        return windows.TWINS[type(layer)](layer, shape, x, weights)
     if type(layer) in normalization.TWINS:
         return normalization.TWINS[type(layer)](layer, x, weights)
     return structure.apply(layer, x, weights)
@@ -91,12 +94,19 @@ def convolve(layer: Conv, shape: Shape, x: torch.Tensor, weights: dict[str, torc
     windows = layer.window(shape)
     return CONVS[len(windows)](
         pad(x, windows, 0.0),
-        weights["weight"],
+        connected(layer, shape, weights["weight"]) if layer.connections else weights["weight"],
         weights.get("bias"),
         stride=tuple(w.stride for w in windows),
         dilation=tuple(w.dilation for w in windows),
         groups=layer.groups,
     )
+
+
+def connected(layer: Conv, shape: Shape, weight: torch.Tensor) -> torch.Tensor:
+    """The kernels of a table of connections among the zeros of a full weight."""
+    full = weight.new_zeros(layer.channels, shape[0], *weight.shape[1:])
+    pairs = [(o, i) for o, inputs in enumerate(layer.connections.lists) for i in inputs]
+    return full.index_put(tuple(torch.tensor(numbers) for numbers in zip(*pairs, strict=True)), weight)
 
 
 def pool(layer: MaxPool | AvgPool, shape: Shape, x: torch.Tensor) -> torch.Tensor:
