@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cnnspec.layers.base import Family, Layer, Shape, Window, product
+from cnnspec.layers.base import Family, Layer, LayerError, Shape, Window, product, show
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import sample_shape
 
@@ -43,3 +43,48 @@ class Flatten(Layer):
         """The number of elements."""
         (shape,) = inputs
         return (f"{' * '.join(map(str, shape))} = {product(shape)}",) if len(shape) > 1 else ()
+
+
+class Reshape(Layer):
+    """Reads the elements of a value as another shape, in the same order: channel by channel, row by row."""
+
+    family: ClassVar[Family] = "shape"
+    linear: ClassVar[bool] = True
+    example: ClassVar[str] = "reshape 16x5x5"
+
+    shape: Shape = option(
+        sample_shape, "shape of the output, with as many elements: `16x5x5`, `400`", positional=True
+    )
+
+    def infer(self, *inputs: Shape) -> Shape:
+        """The declared shape."""
+        given, needed = product(inputs[0]), product(self.shape)
+        if given == needed:
+            return self.shape
+        raise LayerError(
+            "elements-differ",
+            f"{show(inputs[0])} cannot become {show(self.shape)}: it has {given} elements, not {needed}",
+            option="shape",
+            label=_product(self.shape),
+            notes=(_product(inputs[0]),) if len(inputs[0]) > 1 else (),
+            help=_first_axis(given, self.shape),
+        )
+
+    def window(self, *inputs: Shape) -> Window:
+        """Positions stay where the spatial axes do; otherwise nothing is known of a unit's neighbours."""
+        return "pointwise" if inputs[0][1:] == self.shape[1:] else "everything"
+
+    def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
+        """The number of elements."""
+        return tuple(dict.fromkeys(_product(shape) for shape in (inputs[0], self.shape) if len(shape) > 1))
+
+
+def _product(shape: Shape) -> str:
+    """`16 * 5 * 5 = 400`."""
+    return f"{' * '.join(map(str, shape))} = {product(shape)}"
+
+
+def _first_axis(elements: int, shape: Shape) -> tuple[str, ...]:
+    """The shape whose channels make the number of elements right, if there is one."""
+    rest = product(shape[1:])
+    return () if elements % rest else (f"`reshape {show((elements // rest, *shape[1:]))}` has as many",)

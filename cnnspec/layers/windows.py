@@ -66,11 +66,16 @@ def wrong_axes(name: str, value: tuple[int, ...], axes: int, shape: Shape) -> La
     )
 
 
-def pads(padding: int | tuple[int, ...], axes: int, shape: Shape) -> tuple[tuple[int, int], ...]:
-    """Padding before and after each axis, from a number, one number an axis, or a pair an axis."""
+def pads(
+    padding: int | tuple[int, ...], axes: int, shape: Shape, name: str = "padding"
+) -> tuple[tuple[int, int], ...]:
+    """Positions before and after each axis, from a number, one number an axis, or a pair an axis.
+
+    `name` is the option's.
+    """
     if isinstance(padding, tuple) and len(padding) == 2 * axes:
         return tuple(zip(padding[::2], padding[1::2], strict=True))
-    return tuple((amount, amount) for amount in per_axis(padding, axes, "padding", shape))
+    return tuple((amount, amount) for amount in per_axis(padding, axes, name, shape))
 
 
 def same_pads(n: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:

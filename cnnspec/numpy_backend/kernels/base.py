@@ -9,7 +9,7 @@ so that a step of training runs nothing but NumPy calls.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Literal, TypeVar
 
@@ -220,6 +220,11 @@ def flat(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
+def along(axis: int, part: slice) -> Index:
+    """The index of a part of one axis, and of all of those before it."""
+    return (*(slice(None),) * axis, part)
+
+
 def in_turn(runs: Iterable[Run]) -> Run:
     """Bind several pieces of work, one after the other."""
     work = [run for run in runs if run is not nothing]
@@ -236,6 +241,20 @@ def in_turn(runs: Iterable[Run]) -> Run:
 def copying(source: Array, target: Array) -> Run:
     """Bind `target = source`."""
     return lambda: np.copyto(target, source)
+
+
+def accumulating(operation: np.ufunc, operands: Sequence[Array], out: Array) -> Run:
+    """Bind `out = a op b op ...`; `out` may be the memory of the first."""
+    first, *others = operands
+    if not others:
+        return copying(first, out)
+
+    def run() -> None:
+        operation(first, others[0], out=out)
+        for other in others[1:]:
+            operation(out, other, out=out)
+
+    return run
 
 
 def multiplying(a: Array, b: Array, out: Array) -> Run:

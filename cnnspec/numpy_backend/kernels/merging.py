@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Run,
     Scratch,
     Site,
+    accumulating,
     computes,
     copying,
     in_turn,
@@ -44,7 +45,7 @@ class _SumKernel(_MergeKernel[M]):
 
     def forward(self, at: Site) -> Run:
         """`y = s (x_1 + x_2 + ...)`."""
-        return in_turn([_accumulate(np.add, at.x, at.y), _scaling(at.y, self.scale)])
+        return in_turn([accumulating(np.add, at.x, at.y), _scaling(at.y, self.scale)])
 
     def backward(self, at: Site) -> Run:
         """`dx_k = s dy`, summed where `x_k` repeats; the first, which may be `dy` itself, comes last."""
@@ -81,7 +82,7 @@ class MultiplyKernel(_MergeKernel[Multiply]):
 
     def forward(self, at: Site) -> Run:
         """`y = x_1 x_2 ...`."""
-        return _accumulate(np.multiply, at.x, at.y)
+        return accumulating(np.multiply, at.x, at.y)
 
     # dx_k,p = dy_p prod_(j != k) x_j,p; for an input that is repeated, summed over the positions p.
 
@@ -95,9 +96,9 @@ class MultiplyKernel(_MergeKernel[Multiply]):
             return nothing
         factors = [at.dy, *(x for other, x in enumerate(at.x) if other != slot)]
         if dx.shape == at.dy.shape:
-            return _accumulate(np.multiply, factors, dx)
+            return accumulating(np.multiply, factors, dx)
         product = at.scratch["product"]
-        return in_turn([_accumulate(np.multiply, factors, product), _sum_to(dx, product)])
+        return in_turn([accumulating(np.multiply, factors, product), _sum_to(dx, product)])
 
     def scratch(self) -> tuple[Scratch, ...]:
         """Where an input is repeated, its gradient position by position."""
@@ -128,20 +129,6 @@ class ConcatKernel(_MergeKernel[Concat]):
             stop = start + layout.shape[0]
             yield whole[start:stop]
             start = stop
-
-
-def _accumulate(operation: np.ufunc, operands: Sequence[Array], out: Array) -> Run:
-    """Bind `out = a op b op ...`; `out` may be the memory of the first."""
-    first, *others = operands
-    if not others:
-        return copying(first, out)
-
-    def run() -> None:
-        operation(first, others[0], out=out)
-        for other in others[1:]:
-            operation(out, other, out=out)
-
-    return run
 
 
 def _scaling(array: Array, scale: float) -> Run:

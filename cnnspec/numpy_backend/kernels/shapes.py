@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnspec.layers import Layer
-from cnnspec.layers.shapes import Flatten, Input
+from cnnspec.layers.shapes import Flatten, Input, Reshape
 from cnnspec.numpy_backend.kernels.base import Kernel, Run, Scratch, Site, computes, nothing
 
 
@@ -28,9 +28,9 @@ class InputKernel(Kernel[Input]):
         return nothing
 
 
-@computes(Flatten)
-class FlattenKernel(Kernel[Layer]):
-    """A vector with the elements of the map: the same memory, read otherwise."""
+@computes(Flatten, Reshape)
+class ReshapeKernel(Kernel[Layer]):
+    """The same elements under another shape: the same memory, read otherwise."""
 
     view = True
     algorithm = "view"
