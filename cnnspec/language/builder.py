@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cnnspec.language.diagnostics import Diagnostic
-from cnnspec.language.limits import MAX_AXES, MAX_INTEGER_DIGITS, MAX_NESTING
+from cnnspec.language.limits import MAX_AXES, MAX_INTEGER_DIGITS, MAX_NESTING, MAX_VALUES
 from cnnspec.language.record import replace
 from cnnspec.language.syntax import (
     Binary,
@@ -125,7 +125,10 @@ class Builder:
 
     def parameters(self, children: Children, span: Span) -> Children:
         """`(channels, stride=1)`: passed on one by one."""
-        return children
+        for extra in children[MAX_VALUES : MAX_VALUES + 1]:
+            assert isinstance(extra, Parameter)
+            self.faults.append(too_many_values(extra.name.span))
+        return children[:MAX_VALUES]
 
     def parameter(self, children: Children, span: Span) -> Parameter:
         """`stride=1`."""
@@ -317,6 +320,12 @@ class Builder:
 
 def _depth(*parts: Expression) -> int:
     return 1 + max(map(depth, parts), default=0)
+
+
+def too_many_values(span: Span) -> Diagnostic:
+    """The report for a name beyond those that may have a value at one place."""
+    message = f"more than {MAX_VALUES} names have a value here"
+    return Diagnostic("too-many-values", message, span, notes=("limit `MAX_VALUES`",))
 
 
 def _malformed(text: str, span: Span) -> Diagnostic:

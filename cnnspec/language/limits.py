@@ -12,6 +12,8 @@ MAX_INTEGER_DIGITS: Final = 18
 MAX_NAME_LENGTH: Final = 64
 MAX_AXES: Final = 8
 """Sizes joined by `x`: channels and at most seven spatial axes."""
+MAX_VALUES: Final = 256
+"""Names that have a value at one place: parameters, `let` and the variables of `repeat`."""
 MAX_USE_DEPTH: Final = 16
 """Files that use files."""
 MAX_REPEAT: Final = 10_000

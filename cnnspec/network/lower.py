@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
+from cnnspec.language.builder import too_many_values
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
-from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT
+from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT, MAX_VALUES
 from cnnspec.language.record import field, record, replace, state
 from cnnspec.language.syntax import (
     Body,
@@ -180,6 +181,10 @@ class _Lowering:
     def let(self, let: Let, frame: _Frame) -> None:
         """Give a name a value for the statements that follow."""
         value: Value | Unknown = UNKNOWN_VALUE
+        if len(frame.scope.values) >= MAX_VALUES:
+            self.broken = True
+            self.report(too_many_values(let.name.span), frame)
+            return
         try:
             value = evaluate(let.value, frame.scope)
         except EvaluationError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT
+from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT, MAX_VALUES
 from cnnspec.language.syntax import Body, Broken, Chain, Expect, If, LayerCall, Let, Link, Repeat
 from cnnspec.network.bind import bind_parameters
 from cnnspec.network.evaluate import UNKNOWN_VALUE, EvaluationError, Scope, evaluate, truth
@@ -140,6 +140,8 @@ class _Counter:
 
 
 def _with_let(scope: Scope, name: str, value: Expression) -> Scope:
+    if len(scope.values) >= MAX_VALUES:
+        return scope
     try:
         return scope.having(**{name: evaluate(value, scope)})
     except EvaluationError:

@@ -195,6 +195,10 @@ HUGE = {
     "wrong kernels": HEAD + "conv 1 1000\n" * 15_000 + "}",
     "broken budgets": numbered("expect params < {}", 19_000, HEAD + "dense 1\n"),
     "unknown names": numbered("expect p{} < 1", 19_000, HEAD + "dense 1\n"),
+    "values": numbered("let a{} = 1", 19_000),
+    "parameters": "network N(" + ",".join(f"a{number}=1" for number in range(20_000)) + ") {\ninput 3\n}",
+    "values in rounds": numbered("let a{} = 1", 250, tail="")
+    + "repeat i in 1..10000 { relu\nexpect i > 0 }\n}",
     "same name": HEAD + "a = relu\n" * 19_000 + "}",
     "names given": numbered("a{} = relu", 19_000),
     "blocks": numbered("block b{} {{\n}}", 19_000, ""),
