@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.support.models import distance, random_model  # noqa: E402
+from tests.support.models import alone, as_tuple, distance, random_model  # noqa: E402
 from tests.support.random_graphs import check_text, random_spec  # noqa: E402
 from tests.support.torch_twin import Twin  # noqa: E402
 
@@ -66,11 +66,3 @@ def run_twin(model, x, dy, rounding=None):
         **{name: np.zeros_like(array) for name, array in weights.items()},
         **twin.gradients(),
     }
-
-
-def as_tuple(value):
-    return value if isinstance(value, tuple) else (value,)
-
-
-def alone(arrays):
-    return arrays[0] if len(arrays) == 1 else arrays

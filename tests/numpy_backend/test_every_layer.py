@@ -8,22 +8,31 @@ import pytest
 from cnnspec.layers import Layer, Shape, kinds
 from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from cnnspec.layers.adaptive import AdaptiveAvgPool, AdaptiveMaxPool, GlobalAvgPool, GlobalMaxPool
+from cnnspec.layers.channels import Shuffle, Take
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense, Rbf
 from cnnspec.layers.depthwise import Depthwise
+from cnnspec.layers.embedding import Embedding
+from cnnspec.layers.framing import Crop, Pad
 from cnnspec.layers.gates import Gelu, HardSwish, Mish, Silu
 from cnnspec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
 from cnnspec.layers.rectifiers import Elu, LeakyRelu, Prelu, Relu6, Selu, Softplus
 from cnnspec.layers.regularization import Dropout
+from cnnspec.layers.resampling import PixelShuffle, Upsample
 from cnnspec.layers.scaling import Scale
-from cnnspec.layers.shapes import Flatten, Input
+from cnnspec.layers.shapes import Flatten, Input, Reshape
 from cnnspec.layers.transposed import ConvTranspose
+from cnnspec.network.graph import Facts, Graph
 from cnnspec.numpy_backend.kernels.base import kernel_class
 from tests.support.graphs import sequential
-from tests.support.models import distance, random_model
+from tests.support.models import alone, as_tuple, distance, draw_inputs, random_model
+from tests.support.random_graphs import check_text
 
-CASES: list[tuple[Shape, tuple[Layer, ...]]] = [
+Case = tuple[Shape, tuple[Layer, ...]] | str
+"""A shape and the layers behind it, or the body of a network in the language."""
+
+CASES: list[Case] = [
     ((3, 5, 4), ()),
     ((3, 5, 4), (Relu(),)),
     ((3, 5, 4), (Sigmoid(),)),
@@ -104,19 +113,55 @@ CASES: list[tuple[Shape, tuple[Layer, ...]]] = [
     ((3, 5, 4), (Scale(),)),
     ((3, 9), (Scale(bias=True),)),
     ((7,), (Scale(trainable=False, bias=True),)),
+    ((2, 3, 4), (Reshape(shape=(4, 6)), Tanh())),
+    ((5, 3, 4), (Take(start=1, stop=4),)),
+    ((6, 3, 4), (Shuffle(groups=3),)),
+    ((2, 4, 5), (Pad(amounts=(1, 0, 2, 1), value=0.5),)),
+    ((2, 4, 5), (Pad(amounts=3, mode="reflect"),)),
+    ((2, 4), (Pad(amounts=(2, 5), mode="edge"),)),
+    ((2, 6, 5), (Crop(amounts=(1, 0, 2, 1)),)),
+    ((2, 3, 6, 5), (Crop(to=(3, 3, 2)),)),
+    ((2, 3, 4), (Upsample(factor=(2, 3)),)),
+    ((2, 3, 4), (Upsample(factor=(3, 2), mode="linear"),)),
+    ((2, 2, 3, 2), (Upsample(factor=2, mode="linear"),)),
+    ((12, 3, 2), (PixelShuffle(factor=(3, 2)),)),
+    ((6, 5), (PixelShuffle(factor=3),)),
+    ((9,), (Embedding(vocabulary=6, dimension=4), Conv(channels=2, kernel=3))),
+    # a residual block, with a value that two layers read and that has a margin
+    "input 2x6x5; conv 3 3x3 padding=1 -> relu; add { branch { conv 3 3x3 padding=1 } branch { } } -> tanh",
+    "input 2x6x5; skip = tanh; add skip skip; multiply skip; mean skip skip skip",
+    "input 3x4x5; gate = conv 3 4x5 -> sigmoid; from input -> multiply gate; add gate; mean gate; add input",
+    "input 3x4x5; gate = conv 3 4x5; mean gate input input; add gate gate",
+    "input 3x4; concat { branch { conv 2 3 padding=1 } branch { } branch { avgpool 3 stride=1 padding=1 } }",
+    "input left 2x4x5; input right 2x4x5; a = concat left right left; b = conv 2 1; c = tanh; output c b a",
+    "input left 2x6; input right 3; from left -> dense 3 -> multiply right -> softmax; d = dense 2; output d",
+    "input left 2x4x4; input right 2x4x4; a = sigmoid; b = flatten; output a b",
 ]
 COUNT = 5
 
 
-def names(case: object) -> str:
+def build(case: Case) -> tuple[Graph, Facts]:
+    if isinstance(case, str):
+        return check_text("network Case {\n" + case.replace("; ", "\n") + "\n}\n")
+    shape, layers = case
+    return sequential(shape, *layers)
+
+
+def names(case: Case) -> str:
+    if isinstance(case, str):
+        return case
     shape, layers = case
     return " ".join(map(str, [Input(shape=shape), *layers]))
+
+
+def kinds_in(case: Case) -> set[type[Layer]]:
+    return {type(node.layer) for node in build(case)[0].nodes}
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=names)
 # What dropout draws depends on the type and on the piece's first image.
 every_case_without_dropout = pytest.mark.parametrize(
-    "case", [case for case in CASES if not any(isinstance(layer, Dropout) for layer in case[1])], ids=names
+    "case", [case for case in CASES if Dropout not in kinds_in(case)], ids=names
 )
 
 
@@ -131,22 +176,22 @@ def test_every_kind_has_a_kernel():
 
 
 def test_every_kind_is_in_the_table():
-    tried = {type(layer) for _, layers in CASES for layer in layers} | {Input}
-    assert not set(kinds().values()) - tried
+    assert not set(kinds().values()) - set().union(*map(kinds_in, CASES))
 
 
 def run(case, **options):
     """Output, input gradient and weight gradients of the case, from the same random numbers every time."""
-    shape, layers = case
-    graph, facts = sequential(shape, *layers)
     rng = np.random.default_rng(7)
-    with random_model(graph, facts, rng, batch=COUNT, **{"workers": 2, "micro_batch": 2} | options) as model:
-        x = rng.standard_normal((COUNT, *shape))
-        y = model.forward(x, training=True)
-        assert y.shape == (COUNT, *facts.shape(graph.outputs[0])), "inferred and computed shapes differ"
-        dx = model.backward(rng.standard_normal(y.shape))
-        assert dx.shape == x.shape
-        return {"y": y, "dx": dx, **{name: array.copy() for name, array in model.gradients.items()}}
+    options = {"workers": 2, "micro_batch": 2, "loss": None} | options
+    with random_model(*build(case), rng, batch=COUNT, **options) as model:
+        x = draw_inputs(model, rng, COUNT)
+        y = as_tuple(model.forward(alone(x), training=True))
+        dy = tuple(rng.standard_normal((COUNT, *shape)) for shape in model.outputs.shapes)
+        assert [array.shape for array in y] == [array.shape for array in dy], "inferred and computed differ"
+        dx = as_tuple(model.backward(alone(dy)))
+        assert [array.shape for array in dx] == [array.shape for array in x]
+        arrays = {**dict(zip("yzw", y, strict=False)), **{f"d{i}": array for i, array in enumerate(dx)}}
+        return {**arrays, **{name: array.copy() for name, array in model.gradients.items()}}
 
 
 @every_case
@@ -156,27 +201,29 @@ def test_inferred_shape_is_the_computed_one(case):
 
 @every_case
 def test_gradients_match_the_slope_along_random_directions(case):
-    shape, layers = case
-    graph, facts = sequential(shape, *layers)
     rng = np.random.default_rng(3)
-    with random_model(graph, facts, rng, batch=COUNT, dtype="float64", micro_batch=COUNT) as model:
-        x = rng.standard_normal((COUNT, *shape))
-        weight = rng.standard_normal((COUNT, *facts.shape(graph.outputs[0])))
+    options = {"dtype": "float64", "micro_batch": COUNT, "loss": None}
+    with random_model(*build(case), rng, batch=COUNT, **options) as model:
+        x = draw_inputs(model, rng, COUNT)
+        weights = tuple(rng.standard_normal((COUNT, *shape)) for shape in model.outputs.shapes)
 
-        def value(x: np.ndarray) -> float:
+        def value() -> float:
             model.step = 0  # the same dropout mask
-            return float((model.forward(x, training=True) * weight).sum())
+            outputs = as_tuple(model.forward(alone(x), training=True))
+            return float(sum((y * weight).sum() for y, weight in zip(outputs, weights, strict=True)))
 
-        value(x)
-        dx = model.backward(weight)
+        value()
+        dx = as_tuple(model.backward(alone(weights)))
         gradients = {name: array.copy() for name, array in model.gradients.items()}
-        arrays = {"x": (x, dx), **{n: (model.weights[n], g) for n, g in gradients.items()}}
+        arrays = {n: (model.weights[n], g) for n, g in gradients.items()}
+        if Embedding not in kinds_in(case):  # tokens are whole numbers, and have no gradient
+            arrays |= {f"x{i}": pair for i, pair in enumerate(zip(x, dx, strict=True))}
         for name, (array, gradient) in arrays.items():
             direction, step, start = rng.standard_normal(array.shape), 1e-6, array.copy()
             array[...] = start + step * direction
-            above = value(x)
+            above = value()
             array[...] = start - step * direction
-            below = value(x)
+            below = value()
             array[...] = start
             slope = (above - below) / (2 * step)
             assert slope == pytest.approx(float((gradient * direction).sum()), rel=1e-6, abs=1e-7), name
