@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from cnnspec.network.graph import Facts, Graph
+    from cnnspec.numpy_backend.kernels.base import Array
     from cnnspec.numpy_backend.plan import Plan
+    from cnnspec.numpy_backend.ports import Arrays as Outputs
+    from cnnspec.numpy_backend.ports import Given
     from cnnspec.recipe import Optimizer, Recipe
 
 
@@ -42,6 +45,18 @@ class TrainableModel:
     def plan(self) -> Plan:
         """The choices that the network was compiled with."""
         return self.model.plan
+
+    def forward(self, x: Given, training: bool = False) -> Array | Outputs:
+        """The output for up to as many inputs as the model was compiled for; see `Model.forward`."""
+        return self.model.forward(x, training)
+
+    def backward(self, dy: Given) -> Array | Outputs:
+        """The input's gradient from the output's, after `forward(x, training=True)`; fills `gradients`."""
+        return self.model.backward(dy)
+
+    def predict(self, x: Given) -> Array | Outputs:
+        """The output for any number of inputs."""
+        return self.model.predict(x)
 
     def train_step(self, x: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
         """Forward, backward and one update; the mean loss of the batch before the update."""
@@ -78,6 +93,8 @@ def build_model(
 ) -> TrainableModel:
     """Compile a network for training by a recipe, with the initial weights of the recipe's seed.
 
+    Unless the output is one vector of classes there is no loss: the model runs, but `train_step` is refused.
+
     Args:
         graph: a checked network.
         facts: its facts.
@@ -85,7 +102,9 @@ def build_model(
         batch: the largest batch, where it is not the recipe's.
         weights: values to begin with instead.
     """
-    model = compile_graph(graph, facts, batch=batch or recipe.batch, training=True, loss=recipe.loss)
+    outputs = [facts.shape(node) for node in graph.outputs]
+    loss = recipe.loss if [len(shape) for shape in outputs] == [1] else None
+    model = compile_graph(graph, facts, batch=batch or recipe.batch, training=True, loss=loss)
     model.seed(recipe.seed)
     for name, values in (
         initial_weights(graph, facts, recipe.init, recipe.seed) if weights is None else weights.items()
