@@ -90,7 +90,7 @@ class _Printer:
         if token.kind == "COMMENT":
             self._comment(token)
         elif token.kind == NEWLINE:
-            if not (self.bodies and self.bodies[-1]):
+            if not self._stays():
                 self._flush()
             self._end_statement()
             return
@@ -153,7 +153,7 @@ class _Printer:
         self.line = None
 
     def _end_statement(self) -> None:
-        if not (self.bodies and self.bodies[-1]):
+        if not self._stays():
             self.words = []
         self.option = self.in_claim = False
 
@@ -169,7 +169,7 @@ class _Printer:
     def _open(self, token: Token) -> None:
         self._start(token)
         self._append("{", True)
-        stays = bool(self.bodies and self.bodies[-1]) or self._fits(token)
+        stays = self._stays() or self._fits(token)
         self.bodies.append(stays)
         self.option = self.in_claim = False
         if not stays:
@@ -195,6 +195,10 @@ class _Printer:
         start = len(INDENT) * self.line.depth + len(self.line.text)
         return start + (end - token.start) + len(rest) <= WIDTH and self._is_statement_body()
 
+    def _stays(self) -> bool:
+        """Whether the innermost open body stays on its line."""
+        return bool(self.bodies and self.bodies[-1])
+
     def _is_statement_body(self) -> bool:
         """Whether the brace belongs to a layer; a network, a block or `train` has its lines to itself."""
         return not self.words or self.words[0].kind not in ("NETWORK", "TRAIN")
@@ -218,12 +222,14 @@ class _Printer:
     def _word(self, token: Token) -> None:
         line = self._start(token)
         if token.kind == "COLON" and not self.brackets:
-            self.in_claim, self.option = True, True
+            self.in_claim, self.option = not self._stays(), True
+            if self._stays():  # a claim within a body on one line stands there, not in the column
+                self._append(token.text, True)
             self.words.append(token)
             return
         if token.text == "->" and not self.brackets:
             self.option = self.in_claim = False
-            if not (self.bodies and self.bodies[-1]):
+            if not self._stays():
                 line.breaks.append(len(line.text))
         self._append(token.text, self._wants_space(token))
         if token.kind in ("LPAR", "LSQB"):

@@ -19,8 +19,9 @@ UNCLAIMED = ("input", "from", "output", "branch")
 def with_claims(source: Source, graph: Graph, facts: Facts) -> Source:
     """The text with the shape of each statement of the network claimed at its end.
 
-    Old claims are refreshed. A statement within a repetition is claimed where all rounds agree. Blocks are
-    left alone, since each use may give another shape, and so are claims that are calculated.
+    Old claims are refreshed. A statement within a repetition is claimed where all rounds agree, unless it
+    shares its line with the statement around it. Blocks are left alone, since each use may give another
+    shape, and so are claims that are calculated.
     """
     shapes: dict[Chain, set[Shape]] = {}
     for chain, end in graph.ends:
@@ -40,6 +41,9 @@ def _takes_claim(chain: Chain) -> bool:
     if chain.claim is not None:
         return isinstance(chain.claim, Sizes | Number)
     last = chain.links[-1]
+    behind = chain.span.source.text[chain.span.end :].split("\n", 1)[0].split("#", 1)[0].strip()
+    if behind:
+        return False
     return not (isinstance(last, LayerCall) and last.keyword.text in UNCLAIMED)
 
 
