@@ -82,22 +82,19 @@ class Weight:
 
 
 class AxisSight(ABC):
-    """Which input positions each output position sees along one spatial axis.
-
-    Attributes:
-        period: outputs after which the same pattern returns.
-        advance: input positions by which it has moved on then.
-    """
+    """Which input positions each output position sees along one spatial axis."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
-    def period(self) -> int: ...
+    def period(self) -> int:
+        """Outputs after which the same pattern returns."""
 
     @property
     @abstractmethod
-    def advance(self) -> int: ...
+    def advance(self) -> int:
+        """Input positions by which the pattern has moved on then."""
 
     @abstractmethod
     def seen(self, output: int) -> range:

@@ -42,12 +42,15 @@ def connection_table(value: object) -> Connections | None:
 
 
 def _channels(number: int, value: object) -> tuple[int, ...]:
-    if not isinstance(value, tuple) or not value:
+    if value == ():
+        raise OptionError(f"must name an input channel for output channel {number}", f"write {_EXAMPLE}")
+    if not isinstance(value, tuple):
         raise OptionError(
             f"must have a list for output channel {number}, not {describe(value)}", f"write {_EXAMPLE}"
         )
     channels = tuple(map(natural, value))
     if len(set(channels)) < len(channels):
         twice = next(channel for channel in channels if channels.count(channel) > 1)
-        raise OptionError(f"must name input channel {twice} once for output channel {number}")
+        message = f"must name input channel {twice} once for output channel {number}"
+        raise OptionError(message, "one kernel joins a pair of channels")
     return channels

@@ -91,20 +91,19 @@ class Conv(Layer):
         )
 
     def _check_connections(self, connections: Connections, in_channels: int) -> None:
-        lists = connections.lists
+        lists, last = connections.lists, in_channels - 1
         if self.groups > 1:
-            what, label, help = "are given beside `groups`", "", "use one of the two: both cut connections"
+            what, help = "stands beside `groups`", "leave one of the two out: both say what is connected"
         elif len(lists) != self.channels:
-            what = f"are given for {len(lists)} output channels, and there are {self.channels}"
-            label, help = "", "write one list for each output channel"
-        elif (highest := max(map(max, lists))) >= in_channels:
-            what = f"name input channel {highest}, and the input has {in_channels}"
-            label, help = f"{highest} >= {in_channels}", f"channels are counted from 0 to {in_channels - 1}"
+            what = f"has {len(lists)} lists, and the layer has {self.channels} output channels"
+            help = "write one list for each output channel"
+        elif (highest := max(map(max, lists))) > last:
+            output = next(number for number, seen in enumerate(lists) if highest in seen)
+            what = f"lets output channel {output} see input channel {highest}, which there is not"
+            help = f"the {in_channels} input channels are counted from 0 to {last}"
         else:
             return
-        raise LayerError(
-            "wrong-connections", f"`connections` {what}", option="connections", label=label, help=(help,)
-        )
+        raise LayerError("wrong-connections", f"`connections` {what}", option="connections", help=(help,))
 
 
 def check_groups(groups: int, in_channels: int, out_channels: int) -> None:

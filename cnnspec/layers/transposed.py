@@ -99,11 +99,7 @@ class ConvTranspose(Layer):
             f"padding {show((max(window.before, window.after),))} cuts everything off the output",
             option="padding",
             label=label,
-            help=(
-                f"without padding the output has {whole} positions; `padding={(whole - 1) // 2}` leaves one",
-            )
-            if whole > 0
-            else (),
+            help=(f"use a padding up to {(whole - 1) // 2}" if whole > 2 else "leave it out",),
         )
 
 
@@ -133,6 +129,6 @@ def _too_much_output_padding(window: TransposedWindow) -> LayerError:
         f"`output_padding` {window.extra} is not below the stride or the dilation",
         option="output_padding",
         label=f"{window.extra} >= {most}",
-        notes=("it chooses among the sizes that a `conv` of the same stride would make equal",),
+        notes=("it tells apart the maps that a `conv` with the same options makes equally large",),
         help=(f"use an `output_padding` up to {most - 1}" if most > 1 else "leave it out",),
     )

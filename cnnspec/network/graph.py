@@ -139,8 +139,8 @@ class AxisField:
 
     @property
     def varies(self) -> bool:
-        """Whether fields vary from unit to unit, so that `size` is the largest."""
-        return bool(self.pattern)
+        """Whether units see differently many positions, so that `size` is the largest."""
+        return len({stop - start for start, stop in (field or (0, 0) for field in self.pattern)}) > 1
 
     @property
     def centre(self) -> float:
