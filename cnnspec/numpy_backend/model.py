@@ -360,7 +360,8 @@ class Model:
 
     def _need_loss(self) -> None:
         if self.plan.loss is None:
-            raise ValueError("the model was compiled without a loss")
+            needed = "a loss needs one output, a vector of classes, and the network gives"
+            raise ValueError(f"the model was compiled without a loss; {needed} {self.outputs}")
 
 
 def _rows(arrays: Arrays, rows: slice) -> Arrays:

@@ -80,6 +80,11 @@ class Ports:
         """The array of the only port, or a tuple of those of all."""
         return arrays[0] if len(self.names) == 1 else arrays
 
+    def __str__(self) -> str:
+        return ", ".join(
+            f"`{name}` of {show(shape)}" for name, shape in zip(self.names, self.shapes, strict=True)
+        )
+
     def _arrays(self, given: Given, name: str) -> Arrays:
         if isinstance(given, Mapping):
             if set(given) != set(self.names):

@@ -58,7 +58,7 @@ class TrainableModel:
         """The output for any number of inputs."""
         return self.model.predict(x)
 
-    def train_step(self, x: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
+    def train_step(self, x: Given, labels: NDArray[np.integer]) -> float:
         """Forward, backward and one update; the mean loss of the batch before the update."""
         return self._learn(self.model.loss_and_gradients(x, labels)).loss
 
@@ -74,7 +74,7 @@ class TrainableModel:
             self._update.step()
         return result
 
-    def evaluate(self, x: NDArray[np.float32], labels: NDArray[np.int64]) -> BatchResult:
+    def evaluate(self, x: Given, labels: NDArray[np.int64]) -> BatchResult:
         """Loss and correct answers over any number of samples; changes nothing."""
         return self.model.evaluate(x, labels)
 
