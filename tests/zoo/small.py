@@ -20,10 +20,11 @@ DROPOUT = re.compile(r"dropout [0-9.]+")
 
 @dataclass(frozen=True)
 class Small:
-    """What is replaced in a spec's text, and the arguments that make its twin alike."""
+    """What is replaced in a spec's text, the arguments that make its twin alike, and how many samples."""
 
     replaced: dict[str, str] = field(default_factory=dict)
     twin: dict[str, int] = field(default_factory=dict)
+    count: int = 4
 
     def network(self, name: str) -> tuple[Graph, Facts]:
         """The network without dropout, claims and budgets, which speak of the published sizes."""
@@ -68,7 +69,7 @@ SMALL: dict[str, Small] = {
     "densenet121": Small(image(64)),
     "mobilenet_v1": Small(image(64)),
     "mobilenet_v2": Small(image(64)),
-    "unet": Small(UNET_SIZES),
+    "unet": Small(UNET_SIZES, count=1),
     "m5_audio": Small(),
     "text_cnn": Small({"20_000": "50"}, {"vocabulary": 50}),
     "video": Small({"3x16x56x56": "3x8x16x16"}),

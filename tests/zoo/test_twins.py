@@ -11,7 +11,6 @@ from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from cnnspec.network.check import check_file  # noqa: E402
-from cnnspec.network.graph import Facts, Graph  # noqa: E402
 from cnnspec.numpy_backend import Model, compile_graph  # noqa: E402
 from cnnspec.recipe.learning import CrossEntropy  # noqa: E402
 from tests.zoo.small import SMALL, SPECS, Small  # noqa: E402
@@ -22,11 +21,10 @@ torch.set_num_threads(1)
 NAMES = sorted(TWINS)
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
 TIPPED = 0.1
-"""What float32 gradients may be apart in networks of more than 20 layers with weights, where a rectifier near 0
-tips in one of the two and not in the other. PyTorch's own float32 is as far from its float64."""
+"""What float32 gradients may be apart in networks of more than 20 layers with weights, where a rectifier near
+0 tips in one of the two and not in the other. PyTorch's own float32 is as far from its float64."""
 NO_GRADIENT = 1e-3
 """Gradients this far below the largest are those of biases before a batch norm, which are 0."""
-COUNT = 4
 
 
 # --- at the published size: nothing is computed ---------------------------------------------------------
@@ -90,10 +88,10 @@ class Pair:
 
     def __init__(self, name: str, dtype: str, mode: str) -> None:
         small: Small = SMALL[name]
-        self.rng, self.dtype = np.random.default_rng(len(name)), dtype
+        self.rng, self.dtype, self.count = np.random.default_rng(len(name)), dtype, small.count
         self.graph, self.facts = small.network(name)
         self.module = small.module(name).to(getattr(torch, dtype)).train(mode == "train")
-        self.model = compiled(self.graph, self.facts, dtype, mode == "train")
+        self.model = self.compiled(mode == "train")
         self.names = dict(zip(self.model.weights, arrays(self.module), strict=True))
         for name, array in self.names.items():
             self.model.weights[name] = values = random_values(name, tuple(array.shape), self.rng)
@@ -105,8 +103,13 @@ class Pair:
     def __exit__(self, *_: object) -> None:
         self.model.close()
 
+    def compiled(self, training: bool) -> Model:
+        loss = CrossEntropy() if len(self.facts.shape(self.graph.outputs[0])) == 1 else None
+        options = {"batch": self.count, "workers": 2, "dtype": self.dtype}
+        return compile_graph(self.graph, self.facts, training=training, loss=loss, **options)
+
     def samples(self) -> np.ndarray:
-        shape = (COUNT, *self.facts.shape(0))
+        shape = (self.count, *self.facts.shape(0))
         words = next((n.layer for n in self.graph.nodes if n.layer.keyword == "embedding"), None)
         if words is not None:
             return self.rng.integers(0, words.vocabulary, shape).astype(self.dtype)
@@ -138,11 +141,6 @@ def random_values(name: str, shape: tuple[int, ...], rng: np.random.Generator) -
         offset = 0.7 if name.endswith("weight") else 0.0
         return offset + 0.2 * rng.standard_normal(shape)
     return rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-
-
-def compiled(graph: Graph, facts: Facts, dtype: str, training: bool) -> Model:
-    loss = CrossEntropy() if len(facts.shape(graph.outputs[0])) == 1 else None
-    return compile_graph(graph, facts, batch=COUNT, training=training, loss=loss, workers=2, dtype=dtype)
 
 
 def apart(ours: np.ndarray, theirs: torch.Tensor, least: float = 0.0) -> float:
