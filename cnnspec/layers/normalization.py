@@ -63,7 +63,7 @@ class BatchNorm(_Standardization):
     keyword: ClassVar[str] = "batchnorm"
     example: ClassVar[str] = "batchnorm"
 
-    momentum: float = option(fraction, "weight of the batch in the running statistics", default=0.1)
+    momentum: float = option(fraction, "weight of the batch's statistics in the running ones", default=0.1)
     affine: bool = option(flag, "whether a scale and a shift are learned for each channel", default=True)
 
     def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
@@ -79,11 +79,14 @@ class BatchNorm(_Standardization):
 class _OfSample(_Standardization):
     """Kinds whose statistics are those of each sample apart, in training as in prediction."""
 
+    advice: ClassVar[str] = "put it where there are more elements"
+    """How to have more elements that are normalised together."""
+
     def infer(self, *inputs: Shape) -> Shape:
         """The shape of the input."""
         (shape,) = inputs
         if product(self.together(shape)) < 2:
-            raise _nothing_to_normalize(self.keyword, shape, self.together(shape))
+            raise self._nothing_to_normalize(shape)
         return shape
 
     @abstractmethod
@@ -93,7 +96,19 @@ class _OfSample(_Standardization):
     def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
         """How many elements are normalised together."""
         sizes = self.together(inputs[0])
-        return (f"{' * '.join(map(str, sizes))} = {product(sizes)} elements are normalised together",)
+        number = product(sizes)
+        many = f"{number} elements are" if number > 1 else "1 element is"
+        factors = f"{' * '.join(map(str, sizes))} = " if len(sizes) > 1 else ""
+        return (f"{factors}{many} normalised together",)
+
+    def _nothing_to_normalize(self, shape: Shape) -> LayerError:
+        what = f"the {show(shape)} map" if len(shape) > 1 else f"a vector of {shape[0]}"
+        return LayerError(
+            "nothing-to-normalize",
+            f"`{self.keyword}` would normalise each element of {what} by itself, which always gives 0",
+            label=self.arithmetic(shape)[0],
+            help=(f"{self.advice}, or use `batchnorm`, which compares with the rest of the batch",),
+        )
 
 
 class LayerNorm(_OfSample):
@@ -132,6 +147,7 @@ class GroupNorm(_OfSample):
 
     keyword: ClassVar[str] = "groupnorm"
     example: ClassVar[str] = "groupnorm 2"
+    advice: ClassVar[str] = "use fewer groups"
 
     groups: int = option(count, "number of groups, which divides the channels", positional=True)
     affine: bool = option(flag, "whether a scale and a shift are learned for each channel", default=True)
@@ -163,6 +179,7 @@ class InstanceNorm(_OfSample):
 
     keyword: ClassVar[str] = "instancenorm"
     example: ClassVar[str] = "instancenorm"
+    advice: ClassVar[str] = "put it where the map is larger"
 
     affine: bool = option(flag, "whether a scale and a shift are learned for each channel", default=False)
 
@@ -191,16 +208,6 @@ class LocalResponseNorm(_Normalization):
     alpha: float = option(positive, "factor of the mean of squares", default=1e-4)
     beta: float = option(positive, "exponent of the divisor", default=0.75)
     k: float = option(positive, "what is added to the mean of squares", default=1.0)
-
-
-def _nothing_to_normalize(keyword: str, shape: Shape, together: Shape) -> LayerError:
-    what = f"the {show(shape)} map" if len(shape) > 1 else f"a vector of {shape[0]}"
-    return LayerError(
-        "nothing-to-normalize",
-        f"`{keyword}` would normalise each element of {what} by itself, which always gives 0",
-        label=f"{' * '.join(map(str, together))} = 1 element is normalised together",
-        help=("normalise over more elements, or put it where the map is larger; `batchnorm` uses the batch",),
-    )
 
 
 def _divisors(number: int, most: int = 8) -> str:

@@ -15,7 +15,7 @@ class LeakyRelu(_Activation):
 
     example: ClassVar[str] = "leaky_relu 0.01"
 
-    slope: float = option(non_negative, "slope below 0", default=0.01, positional=True)
+    slope: float = option(non_negative, "factor of what is below 0", default=0.01, positional=True)
 
 
 class Prelu(_Activation):
@@ -48,7 +48,7 @@ class Elu(_Activation):
 
     example: ClassVar[str] = "elu"
 
-    alpha: float = option(positive, "minus the value far below 0", default=1.0)
+    alpha: float = option(positive, "far below 0 the output is `-alpha`", default=1.0)
 
 
 class Selu(_Activation):
