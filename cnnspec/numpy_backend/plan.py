@@ -286,7 +286,7 @@ def _table(plan: Plan) -> str:
         f"{plan.blas_threads} BLAS threads each, {plan.total_bytes:,} bytes"
     )
     if plan.at_once_for:
-        head += f"\na batch is one piece, as {_listed(plan.at_once_for)} need all of it in training"
+        head += f"\na batch is one piece, for the statistics of {_listed(plan.at_once_for)} in training"
     return "\n".join([head, *lines])
 
 

@@ -15,8 +15,10 @@ from cnnspec.numpy_backend.kernels.normal import normal_distribution
 
 GELU_CUBE: Final = 0.044715
 GELU_FACTOR: Final = math.sqrt(2 / math.pi)
-LARGEST_EXPONENT: Final = 20
-"""From here on mish is `x` to the last digit of float64; the squares of `exp` do not overflow in float32."""
+FARTHEST: Final = 40
+"""From here on mish is `x` to the last digit of float64; the square of `exp` does not overflow in float32."""
+LARGEST_SQUARE: Final = 100
+"""From here on `tanh` is 1 to the last digit of float64, and no power of `x` overflows."""
 
 
 @computes(Silu)
@@ -92,7 +94,7 @@ class MishKernel(SlopeWithValue[Layer]):
     def value(self, x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
         """`y = x t`, `f' = t + x 4 e (e + 1) / (w + 2)^2`."""
         e, t = spare
-        one, two, four, most = map(x.dtype.type, (1, 2, 4, LARGEST_EXPONENT))
+        one, two, four, most = map(x.dtype.type, (1, 2, 4, FARTHEST))
 
         def run() -> None:
             np.minimum(x, most, out=e)
@@ -106,11 +108,11 @@ class MishKernel(SlopeWithValue[Layer]):
                 return
             np.add(e, one, out=slope)
             np.multiply(slope, e, out=slope)
-            np.multiply(slope, four, out=slope)
-            np.multiply(slope, x, out=slope)
             np.add(t, two, out=e)
             np.divide(slope, e, out=slope)
             np.divide(slope, e, out=slope)
+            np.multiply(slope, four, out=slope)
+            np.multiply(slope, x, out=slope)
             np.divide(t, e, out=t)
             np.add(slope, t, out=slope)
             np.multiply(x, t, out=y)
@@ -160,10 +162,12 @@ def _by_normal(x: Array, y: Array, slope: Array | None, spare: list[Array]) -> R
 def _by_tanh(x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
     gate, square, rest, _ = spare
     one, half, k, cube = map(x.dtype.type, (1, 0.5, GELU_FACTOR, GELU_FACTOR * GELU_CUBE))
+    most = x.dtype.type(LARGEST_SQUARE)
     two_k, six_cubes = x.dtype.type(2 * GELU_FACTOR), x.dtype.type(6 * GELU_FACTOR * GELU_CUBE)
 
     def run() -> None:
         np.multiply(x, x, out=square)
+        np.minimum(square, most, out=square)
         np.multiply(square, cube, out=gate)
         np.add(gate, k, out=gate)
         np.multiply(gate, x, out=gate)  # u
