@@ -16,9 +16,11 @@ def random_model(
     """A compiled network whose weights are normal with this standard deviation; state is positive."""
     options.setdefault("loss", CrossEntropy() if len(facts.shape(graph.outputs[0])) == 1 else None)
     model = compile_graph(graph, facts, batch=batch, **options)
+    pairs = zip(graph.nodes, facts.layers, strict=True)
+    state = {f"{node.name}.{w.name}" for node, layer in pairs for w in layer.weights if w.role == "state"}
     for name, array in model.weights.items():
         values = rng.standard_normal(array.shape) * scale
-        model.weights[name] = values if name in model.gradients else np.abs(values) + 0.1
+        model.weights[name] = np.abs(values) + 0.1 if name in state else values
     return model
 
 

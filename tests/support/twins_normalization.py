@@ -57,7 +57,8 @@ def scale(layer: Scale, x: torch.Tensor, w: Weights) -> torch.Tensor:
 
 
 TWINS: dict[type[Layer], Callable[[Layer, torch.Tensor, Weights], torch.Tensor]] = {
-    HardSigmoid: lambda layer, x, w: functional.hardsigmoid(x),
+    # `functional.hardsigmoid` differentiates with a sixth rounded to float32, in float64 too.
+    HardSigmoid: lambda layer, x, w: torch.clamp(x / 6 + 0.5, 0, 1),
     LogSoftmax: lambda layer, x, w: functional.log_softmax(x, dim=1),
     LeakyRelu: lambda layer, x, w: functional.leaky_relu(x, layer.slope),
     Prelu: lambda layer, x, w: functional.prelu(x, w["slope"]),
