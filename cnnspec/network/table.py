@@ -53,8 +53,8 @@ def _row(name: str, written: str, layer: LayerFacts, source: LayerFacts | None) 
         name,
         written,
         show(layer.shape),
-        f"{weights:,} + {biases:,}" if layer.weights else "",
-        f"{layer.params:,}" if layer.weights else "",
+        f"{weights:,} + {biases:,}" if layer.params else "",
+        f"{layer.params:,}" if layer.params else "",
         f"{layer.macs:,}" if layer.macs else "",
         _field(layer, source) if source else "",
     )
