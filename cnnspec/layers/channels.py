@@ -28,7 +28,7 @@ class Take(Layer):
                 f"`take` stops before channel {self.stop}, and the {show(inputs[0])} has {channels}",
                 option="stop",
                 label=f"{self.stop} > {channels}",
-                help=(f"`take {min(self.start, channels - 1)} {channels}` goes to the last one",),
+                help=(f"they are channels 0 to {channels - 1}, and `take 0 {channels}` takes them all",),
             )
         if self.start >= self.stop:
             raise LayerError(

@@ -61,9 +61,9 @@ def optional_frame_size(value: object) -> Extent | None:
 
 
 def _sum(n: int, ends: tuple[int, int]) -> str:
-    """`28 + 2 + 2 = 32`, `28 - 2 - 1 = 25`."""
+    """`28 + 2 + 2 = 32`, `28 - 2 - 1 = 25`, `28`."""
     added = "".join(f" {'-' if end < 0 else '+'} {abs(end)}" for end in ends if end)
-    return f"{n}{added} = {n + sum(ends)}"
+    return f"{n}{added} = {n + sum(ends)}" if added else str(n)
 
 
 class Pad(_Frame):
@@ -79,8 +79,10 @@ class Pad(_Frame):
         "positions added: a number, one an axis, or `(top, bottom, left, right)`",
         positional=True,
     )
-    mode: str = option(one_of("constant", "reflect", "edge"), "what they hold", default="constant")
-    value: float = option(real_number, "the constant", default=0)
+    mode: str = option(
+        one_of("constant", "reflect", "edge"), "what the added positions hold", default="constant"
+    )
+    value: float = option(real_number, "the constant that they hold", default=0)
 
     def frame(self, shape: Shape) -> tuple[tuple[int, int], ...]:
         """The amounts, as many pairs as there are axes."""

@@ -52,7 +52,11 @@ class Upsample(_Enlarging):
 
     example: ClassVar[str] = "upsample 2 mode=linear"
 
-    mode: str = option(one_of("nearest", "linear"), "how positions in between are filled", default="nearest")
+    mode: str = option(
+        one_of("nearest", "linear"),
+        "how positions in between are filled; `linear` is bilinear on an image",
+        default="nearest",
+    )
 
     def window(self, *inputs: Shape) -> tuple[AxisSight, ...]:
         """The nearest position, or the two between which an output lies."""
@@ -79,7 +83,7 @@ class PixelShuffle(_Enlarging):
             needed = -(-channels // product(tile)) * product(tile)
             raise LayerError(
                 "tiles-do-not-divide",
-                f"tiles of {show(tile)} take {product(tile)} channels each, and {channels} is no multiple",
+                f"tiles of {show(tile)} take {product(tile)} channels each, which do not divide {channels}",
                 option="factor",
                 label=f"{channels} / {product(tile)} leaves {channels % product(tile)}",
                 help=(f"put a convolution with {needed} channels before it",),

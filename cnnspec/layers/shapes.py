@@ -65,7 +65,7 @@ class Reshape(Layer):
             "elements-differ",
             f"{show(inputs[0])} cannot become {show(self.shape)}: it has {given} elements, not {needed}",
             option="shape",
-            label=_product(self.shape),
+            label=_product(self.shape) if len(self.shape) > 1 else "",
             notes=(_product(inputs[0]),) if len(inputs[0]) > 1 else (),
             help=_first_axis(given, self.shape),
         )
@@ -86,5 +86,7 @@ def _product(shape: Shape) -> str:
 
 def _first_axis(elements: int, shape: Shape) -> tuple[str, ...]:
     """The shape whose channels make the number of elements right, if there is one."""
+    if len(shape) == 1:
+        return (f"`flatten` gives the vector of {elements}",)
     rest = product(shape[1:])
     return () if elements % rest else (f"`reshape {show((elements // rest, *shape[1:]))}` has as many",)

@@ -280,8 +280,16 @@ class _Lowering:
             self.report(Diagnostic("missing-argument", f"`{keyword}` needs {needs}", call.span), frame)
             return self._unknown()
         if keyword == "output":
-            self.outputs += ends
+            self._outputs(call, ends, frame)
         return ends[-1]
+
+    def _outputs(self, call: LayerCall, ends: list[int], frame: _Frame) -> None:
+        for operand, end in zip(call.positional, ends, strict=True):
+            if end == UNKNOWN or end not in self.outputs:
+                self.outputs.append(end)
+                continue
+            message = f"`{operand.span.text}` is an output already"
+            self.report(Diagnostic("given-twice", message, operand.span, help=("name it once",)), frame)
 
     def _layer(
         self, kind: type[Layer], call: LayerCall, frame: _Frame, inputs: tuple[int, ...], name: str
