@@ -343,7 +343,7 @@ class _Lowering:
         inner = _Frame(
             names=frame.names.inner(instance, block.body),
             scope=Scope(values),
-            uses=(*frame.uses, UseSite(block.name.text, call.span)),
+            uses=(*frame.uses, UseSite(block.name.text, call.span, instance)),
             first=len(self.nodes),
         )
         inner.names.prefix = f"{instance}."
@@ -484,7 +484,7 @@ def unknown_layer(keyword: Identifier, table: BlockTable) -> Diagnostic:
     known = [*kinds(), *table.blocks, *STRUCTURE]
     help = did_you_mean(keyword.text, known)
     if not help:
-        help = ("the layers are " + ", ".join(f"`{name}`" for name in sorted(kinds())),)
+        help = ("`cnnspec explain --list` names every layer",)
     return Diagnostic("unknown-layer", f"there is no layer `{keyword.text}`", keyword.span, help=help)
 
 
