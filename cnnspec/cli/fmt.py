@@ -35,10 +35,6 @@ MENDED = ("wrong-claim", "budget")
 """Findings that do not stand in the way of writing claims."""
 
 
-MENDED = ("wrong-claim", "budget")
-"""Findings that do not stand in the way of writing claims."""
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a .cnn file, or - for the standard input")
