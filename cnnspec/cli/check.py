@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from cnnspec.network.report import failed_report, report
 from cnnspec.network.table import COLUMNS, layer_rows, total_lines
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
 
     from cnnspec.language.diagnostics import Diagnostic
@@ -30,14 +30,46 @@ EXAMPLES = """examples:
   cnnspec check --json net.cnn | jq .totals
   cnnspec check - < net.cnn                from the standard input
   cnnspec check net.cnn --set classes=10   with another value for a parameter
+  cnnspec check net.cnn --columns name,output,params,params%,intensity
+  cnnspec check net.cnn --depth 1          each use of a block as one row, with its sums
+  cnnspec check net.cnn --csv > net.csv    or --markdown
+  cnnspec check net.cnn --layer conv2 --unit 4,7    what that unit sees of the input
+  cnnspec check net.cnn --solve input      the input sizes at which everything fits
+  cnnspec check --format github *.cnn      annotations for a workflow; sarif for code scanning
 """
+
+FORMATS = ("table", "json", "markdown", "csv", "github", "sarif")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a .cnn file, or - for the standard input")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a .cnn file, or - for the standard input")
     add_parameters(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="table", help="how to print: a table unless given"
+    )
+    for name in ("json", "markdown", "csv"):
+        text = (
+            "print one JSON document instead of tables" if name == "json" else f"the same as --format {name}"
+        )
+        parser.add_argument(f"--{name}", action="store_const", const=name, dest="format", help=text)
+    parser.add_argument(
+        "--columns",
+        metavar="NAMES",
+        help="columns to show, such as name,output,params; --columns help lists them",
+    )
+    parser.add_argument(
+        "--depth",
+        type=_level,
+        metavar="N",
+        help="fold uses of blocks: 1 shows each as one row, 2 opens them once",
+    )
+    parser.add_argument("--layer", metavar="LAYER", help="tell what units of this layer see of the input")
+    parser.add_argument(
+        "--unit", type=_position, metavar="Y,X", help="with --layer: the unit at this position"
+    )
+    parser.add_argument("--solve", choices=("input",), help="list the input sizes at which everything fits")
+    parser.set_defaults(usage_error=parser.error)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but findings")
     parser.add_argument(
         "--emit",
@@ -46,23 +78,74 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _level(text: str) -> int:
+    """A number of at least 1."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a number of at least 1, not `{text}`")
+
+
+def _position(text: str) -> tuple[int, ...]:
+    """`4,7`."""
+    numbers = [number.strip() for number in text.split(",")]
+    if all(number.isdecimal() for number in numbers):
+        return tuple(map(int, numbers))
+    raise argparse.ArgumentTypeError(f"must be a position such as 4,7, not `{text}`")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Check every file; 1 if any has errors."""
+    if arguments.columns == "help":
+        from cnnspec.cli._sheets import column_help
+
+        print(column_help())
+        return OK
+    if not arguments.files:
+        arguments.usage_error("the following arguments are required: FILE")
+    if arguments.unit is not None and arguments.layer is None:
+        arguments.usage_error("--unit needs --layer, which names the unit's layer")
     results = [_check(name, arguments.set) for name in arguments.files]
     diagnostics = [finding for _, findings in results for finding in findings]
-    if arguments.json:
+    if arguments.emit:
+        _emit([checked for checked, _ in results if checked], arguments.emit)
+    elif arguments.layer is not None or arguments.solve:
+        _answer([checked for checked, _ in results if checked and checked.ok and checked.graph], arguments)
+    elif arguments.format in ("github", "sarif"):
+        _annotate(diagnostics, arguments.format)
+    elif arguments.format == "json":
         documents = [
             report(checked) if checked else failed_report(name, findings)
             for name, (checked, findings) in zip(arguments.files, results, strict=True)
         ]
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
-    elif arguments.emit:
-        _emit([checked for checked, _ in results if checked], arguments.emit)
     elif not arguments.quiet:
-        _print_tables([checked for checked, _ in results if checked])
+        _print_tables([checked for checked, _ in results if checked], arguments)
     if diagnostics:
         print_diagnostics(diagnostics, quiet=arguments.quiet)
     return FINDINGS if any(finding.is_error for finding in diagnostics) else OK
+
+
+def _answer(results: Sequence[Checked], arguments: argparse.Namespace) -> None:
+    from cnnspec.cli._questions import print_sizes, print_units
+
+    as_json = arguments.format == "json"
+    if arguments.solve:
+        print_sizes(results, as_json=as_json)
+        return
+    try:
+        print_units(results, arguments.layer, arguments.unit, as_json=as_json)
+    except ValueError as error:
+        arguments.usage_error(str(error))
+
+
+def _annotate(diagnostics: Sequence[Diagnostic], format: str) -> None:
+    from cnnspec.cli._annotations import sarif, workflow_commands
+
+    if format == "sarif":
+        print(json.dumps(sarif(diagnostics), indent=2))
+    else:
+        for line in workflow_commands(diagnostics):
+            print(line)
 
 
 def _check(name: str, parameters: Mapping[str, Value]) -> tuple[Checked | None, Sequence[Diagnostic]]:
@@ -80,7 +163,15 @@ def _emit(results: Sequence[Checked], stage: str) -> None:
         print(dump({"tree": checked.tree, "graph": checked.graph, "facts": checked.facts}[stage]))
 
 
-def _print_tables(results: Sequence[Checked]) -> None:
+def _print_tables(results: Sequence[Checked], arguments: argparse.Namespace) -> None:
+    if arguments.format != "table" or arguments.columns or arguments.depth:
+        from cnnspec.cli._sheets import print_sheets
+
+        try:
+            print_sheets(results, arguments.format, arguments.columns, arguments.depth)
+        except ValueError as error:
+            arguments.usage_error(str(error))
+        return
     for checked in results:
         if checked.graph is None and (
             blocks := [item for item in checked.tree.items if isinstance(item, Block)]

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @record
 class UseSite:
-    """A place where a block is used."""
+    """A place where a block is used. `name` is that of the use; names of the layers within begin with it."""
 
     block: str
     span: Span
+    name: str
 
     def note(self) -> str:
         """How messages name it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from cnnspec.language.record import record
-from cnnspec.layers import show
+from cnnspec.layers import product, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,23 @@ COLUMNS: Final = (
 
 def layer_rows(graph: Graph, facts: Facts) -> list[Row]:
     """The cells of every layer, in the order of `COLUMNS`."""
-    source = facts.layers[graph.sources()[0]] if graph.sources() else None
-    return [
-        _row(node.name, node.layer.written(), layer, source)
-        for node, layer in zip(graph.nodes, facts.layers, strict=True)
-    ]
+    rows = zip(graph.nodes, facts.layers, origins(graph, facts), strict=True)
+    return [_row(node.name, node.layer.written(), layer, source) for node, layer, source in rows]
+
+
+def origins(graph: Graph, facts: Facts) -> list[LayerFacts | None]:
+    """For each node the network's input that it is made from, the largest where there are several."""
+    found: list[LayerFacts | None] = []
+    for node, layer in zip(graph.nodes, facts.layers, strict=True):
+        before = [source for v in node.inputs if v >= 0 and (source := found[v]) is not None]
+        found.append(max(before, key=_extent, default=None) if node.inputs else layer)
+    return found
+
+
+def _extent(source: LayerFacts) -> tuple[int, int]:
+    """More axes first, then more positions."""
+    sizes = (source.shape or ())[1:]
+    return len(sizes), product(sizes)
 
 
 def _row(name: str, written: str, layer: LayerFacts, source: LayerFacts | None) -> Row:
@@ -56,17 +68,18 @@ def _row(name: str, written: str, layer: LayerFacts, source: LayerFacts | None) 
         f"{weights:,} + {biases:,}" if layer.params else "",
         f"{layer.params:,}" if layer.params else "",
         f"{layer.macs:,}" if layer.macs else "",
-        _field(layer, source) if source else "",
+        field_text(layer, source) if source else "",
     )
 
 
-def _field(layer: LayerFacts, source: LayerFacts) -> str:
+def field_text(layer: LayerFacts, source: LayerFacts) -> str:
     """The size of the receptive field, the largest where it varies; `all` where it holds the whole input."""
     if not layer.receptive_field or not source.shape:
         return ""
-    whole = all(
+    sizes = source.shape[1:]
+    whole = len(layer.receptive_field) == len(sizes) and all(
         not axis.varies and axis.start <= 0 and axis.start + axis.size >= n
-        for axis, n in zip(layer.receptive_field, source.shape[1:], strict=True)
+        for axis, n in zip(layer.receptive_field, sizes, strict=True)
     )
     return "all" if whole else seen(layer.receptive_field)
 
@@ -94,12 +107,12 @@ def total_lines(graph: Graph, facts: Facts) -> list[str]:
 def _last_convolution(graph: Graph, facts: Facts) -> str | None:
     """How much of the input the last convolution sees; ideally all of it."""
     places = [i for i, node in enumerate(graph.nodes) if node.layer.family == "convolution"]
-    shape = facts.layers[graph.sources()[0]].shape
+    source = origins(graph, facts)[places[-1]] if places else None
     field = facts.layers[places[-1]].receptive_field if places else None
-    if not field or not shape:
+    if not field or not source or not source.shape:
         return None
     name = graph.nodes[places[-1]].name
-    return f"`{name}`, the last convolution, sees {seen(field)} of the {show(shape[1:])} input"
+    return f"`{name}`, the last convolution, sees {seen(field)} of the {show(source.shape[1:])} input"
 
 
 def in_bytes(count: int) -> str:

@@ -1,0 +1,214 @@
+"""What one unit of a layer sees of each input of the network, traced back window by window.
+
+Two intervals are followed along every axis. The one reaches as far as the windows do, into the padding and
+over the edges; the other holds only positions that are there, at every layer on the way. A unit of a vector
+has no position: it sees what the layers before it make of everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cnnspec.language.record import record
+from cnnspec.layers import show
+from cnnspec.layers.windows import axis_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cnnspec.layers import AxisSight, Shape
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.network.report import Json
+
+Interval = tuple[int, int]
+"""The first position and the one behind the last."""
+
+MOST_WINDOWS: Final = 4096
+"""Windows looked at from each end of an interval: behind them all are alike, and lie within."""
+
+
+class UnitError(ValueError):
+    """There is no such unit; the text says why."""
+
+
+@record
+class Seen:
+    """What a unit sees along every axis of one input.
+
+    Attributes:
+        input: the name of the input.
+        shape: its shape.
+        window: the intervals as far as the windows reach, `None` where the unit sees nothing of the input.
+        inside: the intervals of positions that are there.
+    """
+
+    input: str
+    shape: Shape
+    window: tuple[Interval, ...] | None
+    inside: tuple[Interval, ...] | None
+
+
+@record
+class Unit:
+    """One unit of a layer, and what it sees of every input of the network."""
+
+    layer: str
+    shape: Shape
+    position: tuple[int, ...]
+    seen: tuple[Seen, ...]
+
+
+def look(graph: Graph, facts: Facts, node: int, position: Sequence[int]) -> Unit:
+    """Trace a unit back to the inputs. The position has a number for every spatial axis; a vector has none.
+
+    Raises:
+        UnitError: the layer has no such position.
+    """
+    shape = facts.shape(node)
+    _check(graph.nodes[node].name, shape, position)
+    start = tuple((p, p + 1) for p in position)
+    window = _trace(graph, facts, node, start, clip=False)
+    inside = _trace(graph, facts, node, start, clip=True)
+    seen = tuple(
+        Seen(graph.nodes[source].name, facts.shape(source), window.get(source), inside.get(source))
+        for source in graph.sources()
+    )
+    return Unit(graph.nodes[node].name, shape, tuple(position), seen)
+
+
+def _check(name: str, shape: Shape, position: Sequence[int]) -> None:
+    sizes = shape[1:]
+    if len(position) != len(sizes):
+        what = f"{len(sizes)} spatial axes" if len(sizes) > 1 else "1 spatial axis"
+        what = what if sizes else "no spatial axes: its units have no position"
+        raise UnitError(f"`{name}` is {show(shape)} and has {what}, not {len(position)}")
+    for axis, at, n in zip(axis_names(len(sizes)), position, sizes, strict=True):
+        if not 0 <= at < n:
+            raise UnitError(f"`{name}` is {show(shape)}: its {axis} goes from 0 to {n - 1}, not to {at}")
+
+
+Box = tuple[Interval, ...]
+
+
+def _trace(graph: Graph, facts: Facts, node: int, start: Box, *, clip: bool) -> dict[int, Box]:
+    """From the last layer to the first: of each node the hull of what all its readers need."""
+    needed: dict[int, Box] = {node: start}
+    for index in range(node, -1, -1):
+        box = needed.get(index)
+        if box is None:
+            continue
+        layer, shapes = graph.nodes[index].layer, facts.layers[index].input_shapes
+        for source, shape in zip(graph.nodes[index].inputs, shapes, strict=True):
+            before = _before(layer.window(*shapes), box, shape, facts.shape(index), clip)
+            if before is not None:
+                needed[source] = _hull(needed[source], before) if source in needed else before
+    return needed
+
+
+def _before(window: object, box: Box, shape: Shape, after: Shape, clip: bool) -> Box | None:
+    """What a layer needs of one input for a box of its output; nothing where it sees padding only."""
+    sizes = shape[1:]
+    if window == "pointwise" and len(sizes) == len(box):
+        if shape[1:] == after[1:]:
+            return box
+        return tuple((0, n) for n in sizes)  # one position that repeats over all of them
+    if not isinstance(window, tuple) or not len(window) == len(sizes) == len(box):
+        return tuple((0, n) for n in sizes)
+    axes = [_axis(sight, edge, n, clip) for sight, edge, n in zip(window, box, sizes, strict=True)]
+    known = tuple(axis for axis in axes if axis is not None)
+    return known if len(known) == len(axes) else None
+
+
+def _axis(sight: AxisSight, edge: Interval, n: int, clip: bool) -> Interval | None:
+    """The hull of what the outputs of an interval see."""
+    outputs = range(*edge)
+    ends = {*outputs[: MOST_WINDOWS + sight.period], *outputs[-MOST_WINDOWS - sight.period :]}
+    spans = [_span(sight.seen(output), n if clip else None) for output in ends]
+    known = [span for span in spans if span is not None]
+    return (min(first for first, _ in known), max(stop for _, stop in known)) if known else None
+
+
+def _span(seen: range, n: int | None) -> Interval | None:
+    """From the first position to behind the last; only those that are there, where `n` is given."""
+    if not seen:
+        return None
+    if n is None:
+        return seen[0], seen[-1] + 1
+    skipped = max(-(-(0 - seen.start) // seen.step), 0)
+    inside = range(seen.start + skipped * seen.step, min(seen.stop, n), seen.step)
+    return (inside[0], inside[-1] + 1) if inside else None
+
+
+def _hull(one: Box, other: Box) -> Box:
+    return tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True))
+
+
+# --- in words -----------------------------------------------------------------------------------------------
+
+_LINES: Final = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
+
+
+def sentences(unit: Unit) -> list[str]:
+    """What the unit sees, as a teacher would say it."""
+    place = f"unit ({', '.join(map(str, unit.position))})" if unit.position else "every unit"
+    lines = [f"{place} of `{unit.layer}` ({show(unit.shape)})"]
+    for seen in unit.seen:
+        lines += [f"  {line}" for line in _of_input(seen)]
+    return lines
+
+
+def _of_input(seen: Seen) -> Iterable[str]:
+    name = f"`{seen.input}` ({show(seen.shape)})"
+    if seen.window is None or seen.inside is None:
+        yield f"sees nothing of {name}"
+        return
+    if not seen.inside:
+        yield f"sees all {seen.shape[0]} elements of {name}"
+        return
+    sizes = tuple(stop - start for start, stop in seen.inside)
+    whole = sizes == seen.shape[1:]
+    yield f"sees {'all of' if whole else _ranges(seen.inside) + ' of'} {name}" + (
+        f": {_ranges(seen.inside)}" if whole else f": {show(sizes)} of its {show(seen.shape[1:])} positions"
+    )
+    if seen.window == seen.inside:
+        yield "no part of its window lies outside"
+        return
+    size = show(tuple(stop - start for start, stop in seen.window))
+    yield f"its window, unclipped, is {size}: {_ranges(seen.window)}; what lies outside is padding"
+
+
+def _ranges(box: Box) -> str:
+    kinds = _LINES.get(len(box)) or axis_names(len(box))
+    return " and ".join(_range(kind, edge) for kind, edge in zip(kinds, box, strict=True))
+
+
+def _range(kind: str, edge: Interval) -> str:
+    return f"{kind} {edge[0]} to {edge[1] - 1}" if edge[1] - edge[0] > 1 else f"{kind.rstrip('s')} {edge[0]}"
+
+
+def unit_report(unit: Unit) -> Json:
+    """A unit as plain data; `first` and `last` are both seen."""
+    return {
+        "layer": unit.layer,
+        "output_shape": list(unit.shape),
+        "unit": list(unit.position),
+        "inputs": [
+            {
+                "name": seen.input,
+                "shape": list(seen.shape),
+                "unclipped": _box_report(seen.window),
+                "clipped": _box_report(seen.inside),
+            }
+            for seen in unit.seen
+        ],
+    }
+
+
+def _box_report(box: Box | None) -> Json:
+    if box is None:
+        return None
+    return {
+        "first": [start for start, _ in box],
+        "last": [stop - 1 for _, stop in box],
+        "size": [stop - start for start, stop in box],
+    }
