@@ -13,6 +13,7 @@ from cnnspec.network.graph import Claim, Facts, Graph, LayerFacts, Node, UseSite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnspec.layers import Shape
     from cnnspec.network.graph import ReceptiveField
 
 
@@ -55,11 +56,12 @@ def _facts(node: Node, table: Sequence[LayerFacts]) -> LayerFacts:
         shape=shape,
         weights=layer.weights(*shapes),
         macs=layer.macs(*shapes),
-        receptive_field=_field(node, known) if shapes else receptive_field.of_input(shape),
+        receptive_field=_field(node, known, shape) if shapes else receptive_field.of_input(shape),
     )
 
 
-def _field(node: Node, known: Sequence[LayerFacts]) -> ReceptiveField | None:
+def _field(node: Node, known: Sequence[LayerFacts], shape: Shape) -> ReceptiveField | None:
+    """The field of a node whose output has this shape."""
     ways = []
     for before in known:
         if before.receptive_field is None or before.shape is None:
@@ -68,8 +70,8 @@ def _field(node: Node, known: Sequence[LayerFacts]) -> ReceptiveField | None:
         way = receptive_field.through(before.receptive_field, window, before.shape)
         if way is None:
             return None
-        ways.append(way)
-    return receptive_field.union(ways)
+        ways.append(receptive_field.repeated(way, before.shape, shape))
+    return receptive_field.union(ways, shape)
 
 
 def _located(error: LayerError, node: Node, graph: Graph, table: Sequence[LayerFacts]) -> Diagnostic:

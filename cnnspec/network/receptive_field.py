@@ -42,32 +42,51 @@ def through(field: ReceptiveField, window: Window, input_shape: Shape) -> Recept
     """The field behind a layer whose input has this field and shape."""
     if window == "pointwise":
         return field
+    if len(field) != len(input_shape) - 1:  # axes made anew, behind which every unit sees the same
+        return field
     if window == "everything":
-        if len(input_shape) == 1:
-            return field
         return tuple(map(_whole, field, input_shape[1:]))
     assert not isinstance(window, str)
-    if len(field) != len(window):  # axes made of a vector, each of whose elements sees the same
-        return field
     axes = [_axis(*pair) for pair in zip(field, window, strict=True)]
     known = tuple(axis for axis in axes if axis is not None)
     return known if len(known) == len(axes) else None
 
 
-def union(ways: Sequence[ReceptiveField]) -> ReceptiveField:
-    """The field behind a layer that joins values: along each axis, from the first position to the last.
+def repeated(field: ReceptiveField, input_shape: Shape, shape: Shape) -> ReceptiveField:
+    """The field of a value that is repeated over positions: they all see what the one of them sees."""
+    if len(shape) != len(input_shape) or len(field) != len(shape) - 1:
+        return field
+    return tuple(
+        _whole(axis, 1) if n == 1 < positions else axis
+        for axis, n, positions in zip(field, input_shape[1:], shape[1:], strict=True)
+    )
 
-    Where the ways have jumped differently, the shortest jump of those that move is kept.
+
+def union(ways: Sequence[ReceptiveField], shape: Shape) -> ReceptiveField | None:
+    """The field behind a layer that joins values into this shape: from the first position to the last.
+
+    Where the ways jump differently, each unit has a field of its own, and the shortest jump is kept.
     """
     if len(set(map(len, ways))) != 1:  # a vector beside a map: what sees the whole input wins
         ways = [max(ways, key=len)]
-    return tuple(map(_join, *ways)) if len(ways) > 1 else ways[0]
+    if len(ways) == 1:
+        return ways[0]
+    sizes = shape[1:] if len(shape) - 1 == len(ways[0]) else (1,) * len(ways[0])
+    axes = [_join(n, fields) for n, *fields in zip(sizes, *ways, strict=True)]
+    known = tuple(axis for axis in axes if axis is not None)
+    return known if len(known) == len(axes) else None
 
 
-def _join(*fields: AxisField) -> AxisField:
-    period = math.lcm(*(len(_pattern(field)) for field in fields))
-    period = 1 if period > LONGEST_PERIOD else period
+def _join(positions: int, fields: Sequence[AxisField]) -> AxisField | None:
     jump = min((field.jump for field in fields if field.jump), default=0)
+    period = math.lcm(*(len(_pattern(field)) for field in fields))
+    if any(field.jump != jump for field in fields):
+        still = _hull([_unit(field, 0) for field in fields if not field.jump and not field.varies])
+        if still == _hull([_over(field, range(positions)) for field in fields]):
+            return _of_pattern([still], 0)  # what one way sees from everywhere holds the others
+        period = positions
+    if period > LONGEST_PERIOD:
+        return None
     return _of_pattern([_hull([_unit(field, u) for field in fields]) for u in range(period)], jump)
 
 

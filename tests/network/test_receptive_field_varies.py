@@ -90,7 +90,7 @@ def test_a_convolution_with_stride_gives_whole_jumps_again():
 
 def test_up_and_down_join_into_one_pattern():
     up = through(of_input((1, 8)), (TransposedWindow(3, 2, 1, 1, 0, 0),), (1, 8))
-    (joined,) = union([up, through(up, (AxisWindow(3, 1, 1, 1, 1),), (1, 16))])
+    (joined,) = union([up, through(up, (AxisWindow(3, 1, 1, 1, 1),), (1, 16))], (1, 16))
     assert joined.jump == Fraction(1, 2)
     assert joined.size == 3  # unit 0 sees inputs -1 to 1, by way of its neighbour before it
 
