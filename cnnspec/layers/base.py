@@ -62,7 +62,7 @@ class Weight:
 
     `fan_in` and `fan_out` are the numbers of inputs that one output sees and of outputs that one input
     reaches (Glorot & Bengio 2010); initialisers read them. An array with an `initial` value begins with that
-    value everywhere, whatever the initialiser: with the values of a tuple, row by row, or with `signs`, random
+    value everywhere, whatever the initialiser, with those of a tuple, row by row, or with `signs`, random
     -1 and +1 that are the same in every run. One that is not trainable is frozen, or state that a layer keeps
     itself, such as running statistics; state is no parameter, and is not counted as one.
     """
@@ -157,6 +157,10 @@ class Layer(Declaration, ABC):
     """The number of inputs; `None` for any number of them."""
     linear: ClassVar[bool] = False
     """Whether the output is an affine function of the input."""
+    cancels_bias: ClassVar[bool] = False
+    """Whether a constant added to a channel of the input changes nothing, since the channel's mean is taken off."""
+    takes_logits: ClassVar[bool] = False
+    """Whether it makes of any numbers probabilities that add up to 1, or their logarithms."""
 
     @classmethod
     def __init_subclass__(cls) -> None:

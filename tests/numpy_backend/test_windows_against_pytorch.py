@@ -20,7 +20,7 @@ from cnnspec.layers.dense import Dense, Rbf  # noqa: E402
 from cnnspec.layers.depthwise import Depthwise  # noqa: E402
 from cnnspec.layers.pooling import L2Pool, Subsample  # noqa: E402
 from cnnspec.layers.transposed import ConvTranspose  # noqa: E402
-from cnnspec.numpy_backend.kernels import depthwise, patches  # noqa: E402
+from cnnspec.numpy_backend.kernels import blocks, patches, rows  # noqa: E402
 from tests.support.graphs import sequential  # noqa: E402
 from tests.support.models import distance, random_model  # noqa: E402
 from tests.support.torch_twin import Twin  # noqa: E402
@@ -187,8 +187,24 @@ def test_random_layer_agrees_with_pytorch(kind, seed, dtype):
 @pytest.mark.parametrize("kind", ["depthwise", "conv by channel", "conv_transpose", "connected"])
 def test_random_layer_agrees_when_computed_in_blocks(kind, seed, monkeypatch):
     monkeypatch.setattr(patches, "LARGEST_BLOCK", 60)
-    monkeypatch.setattr(depthwise, "BLOCK", 30 + 10 * seed)
+    monkeypatch.setattr(blocks, "BLOCK", 30 + 10 * seed)
     assert_agreement(kind, seed, "float64")
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("kind", ["depthwise", "conv by channel"])
+def test_depthwise_agrees_without_row_products(kind, seed, monkeypatch):
+    monkeypatch.setattr(rows, "MOST_WASTE", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 30 + 10 * seed)
+    assert_agreement(kind, seed, "float64")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_depthwise_agrees_with_row_products_in_blocks(seed, monkeypatch):
+    monkeypatch.setattr(rows, "MOST_WASTE", 100)
+    monkeypatch.setattr(rows, "LONGEST_ROW", 4)
+    monkeypatch.setattr(rows, "STRIP_BLOCK", 150)
+    assert_agreement("depthwise", seed, "float64")
 
 
 @pytest.mark.parametrize("layer", [AdaptiveMaxPool(size=(3, 4)), GlobalMaxPool()], ids=str)

@@ -1,24 +1,25 @@
 """Kernels of depthwise convolution, which `conv` with as many groups as channels uses too.
 
-A matrix product for each channel would be tiny. Each place of the kernel instead multiplies a shifted slice
-of the map by one number a channel, and these products are added up, block by block: a block of outputs stays
-in the cache while all places of the kernel pass over it.
+Along one or two axes, small matrix products compute a row of outputs at a time (rows.py). Otherwise each
+place of the kernel multiplies a shifted slice of the map by one number a channel, and these products are
+added up block by block, so that a block stays in the cache while all places pass over it (blocks.py).
 """
 
 from __future__ import annotations
 
-from itertools import product as places
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from cnnspec.layers import AxisWindow, Shape, product
+from cnnspec.layers import AxisWindow, Shape, Weight, product
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.depthwise import Depthwise
+from cnnspec.numpy_backend.kernels import blocks
 from cnnspec.numpy_backend.kernels.base import (
     Array,
-    Index,
     Kernel,
+    Layout,
     Run,
     Scratch,
     Site,
@@ -26,32 +27,10 @@ from cnnspec.numpy_backend.kernels.base import (
     computes,
     in_turn,
 )
-from cnnspec.numpy_backend.kernels.windows import reaches
+from cnnspec.numpy_backend.kernels.blocks import Block, Blocks, Part
+from cnnspec.numpy_backend.kernels.rows import RowProducts
 
 D = TypeVar("D", bound=Depthwise | Conv)
-
-BLOCK: Final = 1 << 15
-"""Outputs of a block. With 3x3 kernels over maps from 112x112 to 7x7, 8,192 were up to half as fast (short
-calls), and 65,536 were a fifth slower (a block and its products no longer in the L2 cache)."""
-
-
-class Part(NamedTuple):
-    """What one place of the kernel meets in a block: elements of the map, and the outputs they go to."""
-
-    place: int
-    inputs: Index
-    outputs: Index
-
-
-class Block(NamedTuple):
-    """Outputs that are computed together: some channels, and some positions along the first axis.
-
-    `outputs` are the output channels that the input channels `inputs` lead to.
-    """
-
-    inputs: slice
-    outputs: slice
-    rows: slice
 
 
 @computes(Depthwise)
@@ -60,8 +39,19 @@ class DepthwiseKernel(Kernel[D]):
 
     reads_margin = True
     keeps_input = True
-    algorithm = "shifted slices"
-    why = "products of one channel are too small for matrices"
+
+    def __init__(
+        self, layer: D, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
+    ) -> None:
+        super().__init__(layer, inputs, output, weights)
+        shape, out = inputs[0].shape, output.shape
+        self.blocks = Blocks(shape, out, self.windows)
+        self.rows = _by_rows(shape[0], shape[1:], out[1:], self.windows)
+        apart = all(window.stride == 1 for window in self.windows) and out[0] == shape[0]
+        turned = tuple(map(_turned, self.windows))
+        self.rows_back = _by_rows(shape[0], out[1:], shape[1:], turned) if apart else None
+        self.algorithm = f"rows of {self.rows.tile}" if self.rows else "shifted slices"
+        self.why = "one small product for each channel and row" if self.rows else ""
 
     @property
     def windows(self) -> tuple[AxisWindow, ...]:
@@ -70,24 +60,59 @@ class DepthwiseKernel(Kernel[D]):
 
     def scratch(self) -> tuple[Scratch, ...]:
         """The products of one place of the kernel with a block, or with a row, and room for sums."""
-        row = (product(self.output.shape[2:]),)
+        spare = Scratch("spare", self.output.shape[:1], "backward", per_image=False)
         return (
-            Scratch("block", (BLOCK,), "forward", per_image=False),
-            Scratch("row", row, "forward"),
-            Scratch("block again", (BLOCK,), "backward", per_image=False),
-            Scratch("row again", row, "backward"),
-            Scratch("spare", self.output.shape[:1], "backward", per_image=False),
+            spare,
+            *self._room("forward", self.rows, ""),
+            *self._room("backward", self.rows_back, " again"),
         )
+
+    def _room(
+        self, during: Literal["forward", "backward"], rows: RowProducts | None, again: str
+    ) -> tuple[Scratch, ...]:
+        if rows is not None:
+            return (Scratch("strips" + again, rows.scratch, during),)
+        return (
+            Scratch("block" + again, (blocks.BLOCK,), during, per_image=False),
+            Scratch("row" + again, (product(self.output.shape[2:]),), during),
+        )
+
+    def shared(self) -> dict[str, Shape]:
+        """The matrices of the row products."""
+        rows = {"rows": self.rows, "rows back": self.rows_back}
+        return {name: (self.output.shape[0], *each.matrix) for name, each in rows.items() if each is not None}
+
+    def prepare(self, weights: Mapping[str, Array], shared: Mapping[str, Array]) -> Run | None:
+        """Fill the matrices; back to the input, the kernel is turned round."""
+        weight = weights["weight"].reshape(self.output.shape[0], *_rows_first(self.weights[0].shape[2:]))
+        runs = []
+        if self.rows is not None:
+            runs.append(self.rows.spread(weight, shared["rows"]))
+        if self.rows_back is not None:
+            runs.append(self.rows_back.spread(weight[:, ::-1, ::-1], shared["rows back"]))
+        return in_turn(runs) if runs else None
 
     # --- forward ----------------------------------------------------------------------------------------
 
     def forward(self, at: Site) -> Run:
-        """Begin each block with one place of the kernel, then add the others and the bias."""
-        return in_turn(self._block_forward(at, block) for block in self.blocks(at.n))
+        """By rows; or begin each block with one place of the kernel, then add the others and the bias."""
+        if self.rows is not None:
+            x, y = _with_rows(at.x[0]), _with_rows(at.y)
+            runs = [self.rows.run(at.shared["rows"], x, y, at.scratch["strips"])]
+            return in_turn([*runs, self._adding_bias(at)] if "bias" in at.weights else runs)
+        return in_turn(self._block_forward(at, block) for block in self.blocks.of(at.n))
+
+    def _adding_bias(self, at: Site) -> Run:
+        y, bias = at.y, self._per_channel(at.weights["bias"])
+
+        def run() -> None:
+            np.add(y, bias, out=y)
+
+        return run
 
     def _block_forward(self, at: Site, block: Block) -> Run:
         x, y = at.x[0][block.inputs], at.y[block.outputs]
-        total, parts = y[:, block.rows], self._parts(block)
+        total, parts = y[:, block.rows], self.blocks.parts(block)
         whole = next((part for part in parts if y[part.outputs].shape == total.shape), None)
         begin = self._beginning(at, block, x, total, whole)
         steps = []
@@ -127,7 +152,7 @@ class DepthwiseKernel(Kernel[D]):
         """Each place adds its products to `dW`, and `dy` times its weight to the slice that it read."""
         runs = [self._adding_weights(at)]
         if at.dx[0] is not None:
-            runs.append(self._spreading(at, at.dx[0]))
+            runs.append(self._going_back(at, at.dx[0]))
         if "bias" in at.sums:
             runs.append(add_rows(flat_channels(at.dy), at.sums["bias"], at.scratch["spare"], at.moment))
         return in_turn(runs)
@@ -138,9 +163,9 @@ class DepthwiseKernel(Kernel[D]):
         axes = "cxyzuvw"[: at.dy.ndim - 1] + "n"
         sum_channels = f"{axes},{axes}->c"
         steps = []
-        for block in self.blocks(at.n):
+        for block in self.blocks.of(at.n):
             x, dy, products = at.x[0][block.inputs], at.dy[block.outputs], spare[block.outputs]
-            for part in self._parts(block):
+            for part in self.blocks.parts(block):
                 steps.append((x[part.inputs], dy[part.outputs], products, sums[block.outputs, part.place]))
 
         def run() -> None:
@@ -152,11 +177,18 @@ class DepthwiseKernel(Kernel[D]):
 
         return run
 
+    def _going_back(self, at: Site, dx: Array) -> Run:
+        """With stride 1, `dx` is a convolution of `dy` with the kernel turned round."""
+        if self.rows_back is None:
+            return self._spreading(at, dx)
+        strips = at.scratch["strips again"]
+        return self.rows_back.run(at.shared["rows back"], _with_rows(at.dy), _with_rows(dx), strips)
+
     def _spreading(self, at: Site, dx: Array) -> Run:
         steps = []
-        for block in self.blocks(at.n):
+        for block in self.blocks.of(at.n):
             dx_block, dy = dx[block.inputs], at.dy[block.outputs]
-            for part in self._parts(block):
+            for part in self.blocks.parts(block):
                 gradient, factor = dy[part.outputs], self._factor(at, block, part)
                 memory = _room(at.scratch["block again"], at.scratch["row again"], gradient.shape)
                 steps.append((gradient, factor, memory, dx_block[part.inputs]))
@@ -171,38 +203,6 @@ class DepthwiseKernel(Kernel[D]):
 
     # --- parts ------------------------------------------------------------------------------------------
 
-    def blocks(self, n: int) -> list[Block]:
-        """Blocks of at most `BLOCK` outputs, or of a single row where that has more."""
-        channels, rows = self.inputs[0].shape[0], self.output.shape[1]
-        multiplier = self.output.shape[0] // channels
-        row = product(self.output.shape[2:]) * n
-        height = min(max(BLOCK // row, 1), rows)
-        together = max(BLOCK // (row * height), 1) if height == rows else 1
-        return [
-            Block(
-                slice(first, min(first + together, channels)),
-                slice(first * multiplier + j, min(first + together, channels) * multiplier, multiplier),
-                slice(top, min(top + height, rows)),
-            )
-            for first in range(0, channels, together)
-            for j in range(multiplier)
-            for top in range(0, rows, height)
-        ]
-
-    def _parts(self, block: Block) -> list[Part]:
-        """What every place of the kernel meets, row by row; those that meet padding only are left out."""
-        sizes = zip(self.inputs[0].shape[1:], self.output.shape[1:], self.windows, strict=True)
-        axes = [reaches(window, n, outputs) for n, outputs, window in sizes]
-        axes[0] = [None if r is None else r.within(block.rows) for r in axes[0]]
-        found = []
-        for place, met in enumerate(places(*axes)):
-            inside = [r for r in met if r is not None]
-            if len(inside) == len(met):
-                inputs: Index = (slice(None), *(r.inputs for r in inside))
-                outputs: Index = (slice(None), *(r.outputs for r in inside))
-                found.append(Part(place, inputs, outputs))
-        return found
-
     def _factor(self, at: Site, block: Block, part: Part) -> Array:
         """The weights of one place, one for each channel of a block."""
         weight = at.weights["weight"].reshape(self.output.shape[0], -1)
@@ -211,6 +211,34 @@ class DepthwiseKernel(Kernel[D]):
     def _per_channel(self, numbers: Array) -> Array:
         """One number for each output channel, to be multiplied with `C x H x W x N`."""
         return numbers.reshape(-1, *(1,) * len(self.output.shape))
+
+
+def _by_rows(
+    channels: int, sizes: Shape, outputs: Shape, windows: tuple[AxisWindow, ...]
+) -> RowProducts | None:
+    """The row products of maps of one or two axes, where they are worth it."""
+    if len(sizes) > 2:
+        return None
+    point = (AxisWindow(1),) * (2 - len(windows))
+    down, along = (*point, *windows)
+    rows = RowProducts(channels, _rows_first(sizes), _rows_first(outputs), (down, along))
+    return rows if rows.fits else None
+
+
+def _turned(window: AxisWindow) -> AxisWindow:
+    """The window of the convolution that goes back to the input, for stride 1."""
+    before, after = (window.reach - 1 - pad for pad in (window.before, window.after))
+    return AxisWindow(window.kernel, 1, window.dilation, before, after)
+
+
+def _rows_first(sizes: Shape) -> Shape:
+    """The sizes of a signal as those of a map with one row."""
+    return (1, *sizes) if len(sizes) == 1 else sizes
+
+
+def _with_rows(array: Array) -> Array:
+    """A signal `C x W x N` as a map `C x 1 x W x N`."""
+    return array[:, None] if array.ndim == 3 else array
 
 
 def flat_channels(array: Array) -> Array:
