@@ -16,7 +16,7 @@ from cnnspec.language.diagnostics import did_you_mean
 from cnnspec.language.record import record
 from cnnspec.layers import product, show
 from cnnspec.network.graph import FLOAT_BYTES
-from cnnspec.network.table import Column, field_text
+from cnnspec.network.table import Column, field_text, origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ class Entry:
         written: the layer or the use as it is written.
         line: where.
         parts: the layers, as nodes with their facts.
-        source: the facts of the network's first input.
+        source: the facts of the network's input that it is made from.
     """
 
     name: str
@@ -114,7 +114,7 @@ def entries(graph: Graph, facts: Facts, depth: int | None = None) -> list[Entry]
     At depth 1 each use of a block in the network is one row; at depth 2 those are open and the uses of blocks
     within them are one row each.
     """
-    source = facts.layers[graph.sources()[0]] if graph.sources() else None
+    sources = origins(graph, facts)
     pairs = list(enumerate(zip(graph.nodes, facts.layers, strict=True)))
 
     def fold(pair: tuple[int, tuple[Node, LayerFacts]]) -> object:
@@ -123,13 +123,15 @@ def entries(graph: Graph, facts: Facts, depth: int | None = None) -> list[Entry]
         return number if depth is None or len(uses) < depth else uses[depth - 1].name
 
     return [
-        _entry(tuple(part for _, part in group), key, depth, source) for key, group in groupby(pairs, fold)
+        _entry([part for _, part in rows], key, depth, sources[rows[-1][0]])
+        for key, rows in ((key, list(group)) for key, group in groupby(pairs, fold))
     ]
 
 
 def _entry(
-    parts: tuple[tuple[Node, LayerFacts], ...], key: object, depth: int | None, source: LayerFacts | None
+    given: Sequence[tuple[Node, LayerFacts]], key: object, depth: int | None, source: LayerFacts | None
 ) -> Entry:
+    parts = tuple(given)
     node = parts[0][0]
     if depth is None or not isinstance(key, str):
         return Entry(
