@@ -12,14 +12,14 @@ import cnnspec
 SPEC = Path(__file__).parents[2] / "specs" / "lenet5_1998.cnn"
 TRAINED = {"C1": 156, "S2": 12, "C3": 1_516, "S4": 32, "C5": 48_120, "F6": 10_164}
 CONNECTIONS = {"C1": 122_304, "S2": 5_880, "C3": 151_600, "S4": 2_000, "C5": 48_120, "F6": 10_164}
-# table I: a row for each map of S2, an X where a map of C3 sees it
+# table I: a row for each map of S2, a # where a map of C3 sees it
 TABLE = """
-X...XXX..XXXX.XX
-XX...XXX..XXXX.X
-XXX...XXX..X.XXX
-.XXX..XXXX..X.XX
-..XXX..XXXX.XX.X
-...XXX..XXXX.XXX
+#...###..####.##
+##...###..####.#
+###...###..#.###
+.###..####..#.##
+..###..####.##.#
+...###..####.###
 """
 
 
@@ -53,7 +53,7 @@ def test_connections_are_the_papers(layers):
 
 def test_table_of_connections_is_the_papers(layers):
     rows = TABLE.split()
-    lists = tuple(tuple(i for i, row in enumerate(rows) if row[o] == "X") for o in range(16))
+    lists = tuple(tuple(i for i, row in enumerate(rows) if row[o] == "#") for o in range(16))
     assert layers["C3"].layer.connections.lists == lists
 
 

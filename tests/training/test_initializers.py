@@ -111,6 +111,20 @@ def test_a_weight_with_a_value_of_its_own_begins_with_it():
         np.testing.assert_array_equal(values(kind(), scale), np.ones(6, np.float32))
 
 
+def test_a_weight_with_a_table_of_values_begins_with_it():
+    table = Weight("centers", (2, 3), 3, 2, trainable=False, initial=(1, -1, 1, -1, -1, 1))
+    np.testing.assert_array_equal(values(XavierUniform(), table), [[1, -1, 1], [-1, -1, 1]])
+
+
+def test_signs_are_the_same_in_every_run_and_balanced():
+    signs = Weight("centers", (100, 84), 84, 100, trainable=False, initial="signs")
+    drawn = values(XavierUniform(), signs, seed=0)
+    assert drawn.dtype == np.float32
+    assert set(np.unique(drawn)) == {-1.0, 1.0}
+    assert abs(drawn.mean()) < 0.03
+    np.testing.assert_array_equal(drawn, values(PytorchDefault(), signs, seed=5))
+
+
 def test_every_initialiser_of_the_language_has_a_rule():
     for kind in kinds("init").values():
         assert values(kind(), DENSE).std() > 0
