@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 _AROUND = "block _ {\nlet "
 
 
-def add_parameters(parser: argparse.ArgumentParser) -> None:
+def add_parameters(parser: argparse.ArgumentParser, option: str = "--set", of: str = "the network") -> None:
     """Let a command take `--set`; its values are `arguments.set`."""
     parser.add_argument(
-        "--set",
+        option,
         action=_Assignment,
         default={},
         metavar="NAME=VALUE",
-        help="value for a parameter of the network, such as classes=10; may be given several times",
+        help=f"value for a parameter of {of}, such as classes=10; may be given several times",
     )
 
 
@@ -40,8 +40,8 @@ class _Assignment(argparse.Action):
         try:
             name, value = read_assignment(str(values))
         except ValueError as error:
-            parser.error(f"--set {values}: {error}")
-        namespace.set = {**namespace.set, name: value}
+            parser.error(f"{option_string} {values}: {error}")
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: value})
 
 
 def read_assignment(text: str) -> tuple[str, Value]:
