@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cnnspec.language.source import Source
-from cnnspec.layers import Layer, Shape
+from cnnspec.layers import Layer, LayerError, Shape, product
+from cnnspec.layers.activations import Relu
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
+from cnnspec.layers.pooling import AvgPool
+from cnnspec.layers.shapes import Reshape
 from cnnspec.network.check import check_source
 from cnnspec.network.graph import Facts, Graph
 from tests.support.random_networks import fitting_layer
+from tests.support.random_structure import MAKERS
 
 ELEMENTWISE = ("add", "multiply", "mean")
 
@@ -22,8 +27,8 @@ def check_text(text: str) -> tuple[Graph, Facts]:
     return check_source(Source("<test>", text)).network()
 
 
-def random_spec(seed: int) -> str:
-    """A network over one, two or three spatial axes that branches and joins."""
+def random_spec(seed: int, classes: int | None = None) -> str:
+    """A network over one, two or three spatial axes that branches and joins; with `classes`, a classifier."""
     rng = np.random.default_rng([seed, 7])
     axes = int(rng.choice([1, 2, 2, 2, 3]))
     sizes = tuple(map(int, rng.integers(4, {1: 20, 2: 9, 3: 6}[axes], size=axes)))
@@ -36,10 +41,21 @@ def random_spec(seed: int) -> str:
     for name in ("left", "middle"):  # every input is read by something
         if name in writer.values and rng.random() < 0.9:
             writer.join_named(name)
-    if rng.random() < 0.5:
-        writer.add(Dense(units=int(rng.integers(2, 6))))
-    writer.outputs()
+    if classes is not None:
+        writer.add(Dense(units=classes))
+        writer.lines += ["softmax"] if rng.random() < 0.5 else []
+    else:
+        if rng.random() < 0.5:
+            writer.add(Dense(units=int(rng.integers(2, 6))))
+        writer.outputs()
     return "network Random {\n" + "\n".join(f"    {line}" for line in writer.lines) + "\n}\n"
+
+
+def _has_no_twin(layer: Layer, shape: Shape) -> bool:
+    """PyTorch's average pooling over three axes takes no map that is smaller than the window unpadded."""
+    if not isinstance(layer, AvgPool) or len(shape) < 4:
+        return False
+    return any(n < window.kernel for n, window in zip(shape[1:], layer.window(shape), strict=True))
 
 
 @dataclass
@@ -56,13 +72,25 @@ class _Writer:
         for _ in range(statements):
             choice = self.rng.random()
             if choice < 0.45 or self.depth > 2:
-                self.add(fitting_layer(self.rng, self.shape))
+                self.add(self.drawn())
             elif choice < 0.8:
                 self.join_branches()
             elif self.values:
                 self.join_named(str(self.rng.choice(list(self.values))))
             if self.rng.random() < 0.3:
                 self.name_it()
+
+    def drawn(self) -> Layer:
+        """A layer that takes the present value; one in four only moves or resamples it."""
+        makers = list(MAKERS.values())
+        if len(self.shape) == 1 or self.rng.random() < 0.75:
+            layer = fitting_layer(self.rng, self.shape)
+            return Relu() if _has_no_twin(layer, self.shape) else layer
+        while True:
+            layer = makers[int(self.rng.integers(len(makers)))](self.rng, self.shape)
+            with suppress(LayerError):
+                if product(layer.infer(self.shape)) < 2000:
+                    return layer
 
     def add(self, layer: Layer) -> None:
         self.lines.append(layer.written())
@@ -112,6 +140,10 @@ class _Writer:
         """Write the layer that makes the value have this shape, but for its channels unless `exactly`."""
         if self.shape == target or (not exactly and self.shape[1:] == target[1:]):
             return
+        if len(target) != len(self.shape):
+            self.add(Dense(units=product(target)))
+            self.add(Reshape(shape=target))
+            return
         if len(target) == 1:
             self.add(Dense(units=target[0]))
             return
@@ -128,7 +160,7 @@ class _Writer:
         """`add name`, `add name name`, `concat name` behind what makes the present value fit it."""
         shape = self.values[name]
         keyword = str(self.rng.choice([*ELEMENTWISE, "concat"]))
-        if len(self.shape) < len(shape) or self.rng.random() < 0.15:
+        if self.rng.random() < 0.15:
             self.lines.append(f"{keyword} {name} {name}")
             self.shape = (2 * shape[0], *shape[1:]) if keyword == "concat" else shape
             return
