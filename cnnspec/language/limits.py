@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-MAX_TOKENS: Final = 100_000
+MAX_TOKENS: Final = 50_000
 """Words, signs and line ends of a file."""
 MAX_NESTING: Final = 64
 MAX_INTEGER_DIGITS: Final = 18

@@ -2,54 +2,112 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from cnnspec.language.diagnostics import Diagnostic, did_you_mean
-from cnnspec.language.syntax import Binary, Expression, Name
+from cnnspec.language.limits import MAX_FINDINGS
+from cnnspec.language.record import record
+from cnnspec.language.syntax import Binary, Call, Conditional, Expression, Group, Name, Unary
 from cnnspec.layers.declaration import written
 from cnnspec.layers.options import Symbol, Value
 from cnnspec.network.evaluate import EvaluationError, Function, Scope, Unknown, evaluate
-from cnnspec.network.graph import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cnnspec.language.source import Span
-    from cnnspec.network.graph import Expectation, Graph
+    from cnnspec.network.graph import Expectation, Facts, Graph
+
+
+@record
+class _Known:
+    """What all expectations ask of a network; `sums[what][n]` is that of the first n nodes."""
+
+    graph: Graph
+    facts: Facts
+    places: Mapping[str, int]
+    sums: Mapping[str, Sequence[int]]
 
 
 def check_expectations(graph: Graph, facts: Facts) -> tuple[Diagnostic, ...]:
-    """The expectations that do not hold. Needs the facts of every node."""
+    """The expectations that do not hold. Needs the facts of every node.
+
+    A repetition may hold thousands of expectations: each looks up the names that it uses, and nobody reads
+    more than the first `MAX_FINDINGS` that fail.
+    """
+    if not graph.expectations:
+        return ()
+    known = _known(graph, facts)
     faults: dict[tuple[Span | None, str, str], Diagnostic] = {}
+    failed = 0
     for line in graph.expectations:
-        if line.output < 0 or facts.layers[line.output].shape is None:
+        if failed > MAX_FINDINGS:
+            break
+        if line.output < 0 or facts.layers[line.output].shape is None or _holds(line, known):
             continue
-        for fault in _check(line, _scope(line, graph, facts), graph, facts):
+        failed += 1
+        for fault in _check(line, _scope(line, known, _names_of(line, graph)), graph, facts):
             notes = (use.note() for use in reversed(line.uses))
             faults.setdefault((fault.span, fault.message, fault.label), fault.with_notes(*notes))
     return tuple(faults.values())
 
 
-def _scope(line: Expectation, graph: Graph, facts: Facts) -> Scope:
-    totals = Facts(facts.layers[line.nodes.start : line.nodes.stop]).totals()
-    output = facts.shape(line.output)
+def _known(graph: Graph, facts: Facts) -> _Known:
+    counts = {
+        "params": [layer.params for layer in facts.layers],
+        "trainable_params": [layer.trainable_params for layer in facts.layers],
+        "macs": [layer.macs for layer in facts.layers],
+    }
+    return _Known(
+        graph=graph,
+        facts=facts,
+        places={node.name: index for index, node in enumerate(graph.nodes)},
+        sums={what: list(accumulate(numbers, initial=0)) for what, numbers in counts.items()},
+    )
+
+
+def _holds(line: Expectation, known: _Known) -> bool:
+    try:
+        return evaluate(line.condition, _scope(line, known, _mentioned(line, known))) is True
+    except EvaluationError:
+        return False
+
+
+def _scope(line: Expectation, known: _Known, names: Iterable[tuple[str, str]]) -> Scope:
+    """The values that an expectation sees; `names` are those of layers, as it says them and in full."""
+    totals = {what: sums[line.nodes.stop] - sums[line.nodes.start] for what, sums in known.sums.items()}
+    output = known.facts.shape(line.output)
     values: dict[str, Value | Unknown] = {
-        "params": totals.params,
-        "trainable_params": totals.trainable_params,
-        "macs": totals.macs,
-        "flops": 2 * totals.macs,
+        **totals,
+        "flops": 2 * totals["macs"],
         "output": output[0] if len(output) == 1 else output,
     }
-    for index in line.nodes:
-        name = graph.nodes[index].name
-        values.setdefault(name.removeprefix(line.prefix), Symbol(name))
-    functions = {"receptive_field": Function(("layer",), _receptive_field(line, graph, facts))}
+    for name, full in names:
+        values.setdefault(name, Symbol(full))
+    functions = {"receptive_field": Function(("layer",), _receptive_field(line, known))}
     return Scope({**line.values, **values}, functions, symbols=False)
 
 
-def _receptive_field(line: Expectation, graph: Graph, facts: Facts) -> Callable[[Value], Value]:
+def _names_of(line: Expectation, graph: Graph) -> Iterator[tuple[str, str]]:
+    """Every layer that the expectation may name."""
+    for index in line.nodes:
+        name = graph.nodes[index].name
+        yield name.removeprefix(line.prefix), name
+
+
+def _mentioned(line: Expectation, known: _Known) -> Iterator[tuple[str, str]]:
+    """The layers that its condition does name."""
+    for part in _names(line.condition):
+        wanted = (line.prefix + part.text, part.text)
+        found = [full for full in wanted if known.places.get(full, -1) in line.nodes]
+        if found:
+            yield part.text, min(found, key=known.places.__getitem__)
+
+
+def _receptive_field(line: Expectation, known: _Known) -> Callable[[Value], Value]:
     """The size of a layer's receptive field, by its name: `conv2`, or `"stage.1.conv2"`."""
-    places = {node.name: index for index, node in enumerate(graph.nodes)}
+    facts, places = known.facts, known.places
 
     def size(name: Value) -> Value:
         if not isinstance(name, str):
@@ -120,11 +178,23 @@ def _largest(line: Expectation, graph: Graph, facts: Facts) -> Iterator[str]:
 
 
 def _names(expression: Expression) -> Iterator[Name]:
+    """Every name in an expression."""
+    parts: tuple[Expression, ...]
     match expression:
         case Name():
             yield expression
+            return
+        case Unary(operand=operand):
+            parts = (operand,)
         case Binary(left=left, right=right):
-            yield from _names(left)
-            yield from _names(right)
+            parts = (left, right)
+        case Conditional(then=then, condition=condition, otherwise=otherwise):
+            parts = (then, condition, otherwise)
+        case Call(arguments=arguments):
+            parts = arguments
+        case Group(items=items):
+            parts = items
         case _:
             return
+    for part in parts:
+        yield from _names(part)

@@ -86,8 +86,8 @@ def test_too_large(tmp_path):
 
 
 def test_too_many_tokens():
-    assert render_all(check_source(Source("a.cnn", "a " * 100_001)).diagnostics).startswith(
-        "error[file-too-large]: the file has more than 100000 words and signs\n --> a.cnn:1:200001\n"
+    assert render_all(check_source(Source("a.cnn", "a " * 50_001)).diagnostics).startswith(
+        "error[file-too-large]: the file has more than 50000 words and signs\n --> a.cnn:1:100001\n"
     )
 
 
