@@ -98,7 +98,7 @@ def test_every_layers_example_checks(kind):
     """On some input: an image, a vector, a signal or a video. A join finds the names it uses."""
     assert kind.keyword in re.findall(r"\w+", kind.example)
     names = [word for word in kind.example.split()[1:] if kind.arity is None]
-    inputs = ("1x28x28", "8x32x32", "64", "84", "400", "4x1000", "3x16x32x32")
+    inputs = ("1x28x28", "8x32x32", "64", "84", "400", "3x64x64", "4x1000", "3x16x32x32")
     outcomes = [check_source(Source("net.cnn", network(kind, shape, names))) for shape in inputs]
     assert any(checked.ok for checked in outcomes), outcomes[0].diagnostics
 

@@ -188,7 +188,7 @@ HUGE = {
     "networks": filled("network N {\n", "", ""),
     "trains": filled("train {\n}\n"),
     "settings": numbered("s{} 1", 16_000, "train {\n"),
-    "unknown layers": numbered("z{}", 19_000),
+    "unknown layers": numbered("z{}", 12_000),
     "same unknown layer": HEAD + "zork\n" * 19_000 + "}",
     "unknown options": HEAD + "conv 1 1" + "".join(f" a{number}=1" for number in range(16_000)) + "\n}",
     "wrong claims": HEAD + "relu : 3\n" * 12_000 + "}",
