@@ -193,7 +193,8 @@ class _Printer:
         rest = text[end:].split("\n", 1)[0].split("#", 1)[0].rstrip()
         assert self.line is not None
         start = len(INDENT) * self.line.depth + len(self.line.text)
-        return start + (end - token.start) + len(rest) <= WIDTH and self._is_statement_body()
+        body, rest = " ".join(text[token.start : end].split()), " ".join(rest.split())
+        return start + len(body) + len(rest) <= WIDTH and self._is_statement_body()
 
     def _stays(self) -> bool:
         """Whether the innermost open body stays on its line."""
