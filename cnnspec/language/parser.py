@@ -148,12 +148,13 @@ class _Automaton:
 
     def _break(self, token: Token) -> None:
         """Take what was read of a statement from the stack and put a `Broken` there."""
+        taken: list[Part] = []
         while not (symbol := self._resumes()):
             self.states.pop()
-            self.parts.pop()
+            taken.append(self.parts.pop())
         place = self.parts[-1].end if self.parts else 0
         span = self.source.span(place, token.end)
-        self._shift(self._row()[symbol], Part(Broken(span), place, token.end))
+        self._shift(self._row()[symbol], Part(Broken(span, _given_name(taken[::-1])), place, token.end))
 
     def _resumes(self) -> str | None:
         row = self._row()
@@ -192,6 +193,15 @@ class _Automaton:
             if rule.keeps:
                 del states[-len(rule.keeps) :]
             states.append(self.tables.states[states[-1]][rule.origin])
+
+
+def _given_name(parts: list[Part]) -> str | None:
+    """The name in `name = ...` or `let name = ...`, from what was read of a statement."""
+    words = [part.value for part in parts[:3] if isinstance(part.value, Token)]
+    kinds = [word.kind for word in words]
+    if kinds[:2] == ["NAME", "EQUAL"]:
+        return words[0].text
+    return words[1].text if kinds == ["LET", "NAME", "EQUAL"] else None
 
 
 def _name(token: Token) -> str:

@@ -190,9 +190,13 @@ class Expect:
 
 @record
 class Broken:
-    """Stands for a statement or an item that could not be read. Its fault is reported already."""
+    """Stands for a statement or an item that could not be read. Its fault is reported already.
+
+    `name` is the name that the statement gives, if it was read so far: uses of it stay silent.
+    """
 
     span: Span
+    name: str | None = None
 
 
 Statement = Chain | Let | Expect | Broken

@@ -139,18 +139,19 @@ def bind_parameters(
     parameters = {parameter.name.text: parameter for parameter in declared.parameters}
     given = _pair(declared, call, list(parameters), faults)
     values: dict[str, Value] = {}
+    silent: dict[str, Value | Unknown] = {}  # what is reported once, not again by the defaults that use it
     for name, parameter in parameters.items():
         expression = given.get(name, parameter.default)
         if expression is None:
             faults.append(_missing_parameter(declared, call.keyword, name))
+            silent[name] = UNKNOWN_VALUE
             continue
         try:
-            values[name] = evaluate(expression, scope if name in given else Scope(values))
+            values[name] = evaluate(expression, scope if name in given else Scope({**silent, **values}))
         except EvaluationError as error:
             faults += error.findings
-            if not error.findings:
-                return None, tuple(faults)
-    return None if faults else values, tuple(faults)
+            silent[name] = UNKNOWN_VALUE
+    return None if faults or silent else values, tuple(faults)
 
 
 def _pair(

@@ -154,6 +154,9 @@ class _Lowering:
                     expects.append(statement)
                 case Broken():
                     current = self._unknown()
+                    if statement.name is not None:
+                        frame.values[statement.name] = UNKNOWN
+                        frame.scope = frame.scope.having(**{statement.name: UNKNOWN_VALUE})
                 case _:
                     assert_never(statement)
         for expect in expects:
