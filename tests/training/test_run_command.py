@@ -37,7 +37,7 @@ FILES = ["curves.svg", "metrics.csv", "run.json", "weights.safetensors"]
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     (tmp_path / "small.cnn").write_text(SPEC.replace("LR", "0.05"))
-    (tmp_path / "wild.cnn").write_text(SPEC.replace("LR", "1e30"))
+    (tmp_path / "wild.cnn").write_text(SPEC.replace("LR", "1e17"))
     (tmp_path / "broken.cnn").write_text("network Broken {\n    input 1x8x8\n    conv 4 9x9\n}\n")
     (tmp_path / "large.cnn").write_text(SPEC.replace("LR", "0.1").replace("1x8x8", "1x28x28"))
     (tmp_path / "seven.cnn").write_text(SPEC.replace("LR", "0.1").replace("dense 10", "dense 7"))
