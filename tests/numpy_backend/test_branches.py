@@ -93,3 +93,19 @@ def run_twin(model, x, dy, dtype="float64", rounding=None):
         **{name: np.zeros_like(array) for name, array in weights.items()},
         **twin.gradients(),
     }
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_plans_for_inference_and_without_memory_reuse_give_the_same(seed):
+    """Where nothing is kept for a backward pass, more layers work in place and more buffers share memory."""
+    graph, facts = check_text(random_spec(seed))
+    rng = np.random.default_rng(seed)
+    results = []
+    for options in ({}, {"training": False}, {"reuse_memory": False}):
+        with random_model(graph, facts, np.random.default_rng(seed), batch=4, loss=None, **options) as model:
+            if not results:
+                x = tuple(rng.standard_normal((4, *shape)).astype("f4") for shape in model.inputs.shapes)
+            results.append(as_tuple(model.predict(alone(x))))
+    for y, inference, unshared in zip(*results, strict=True):
+        assert distance(inference, y) < 1e-5
+        np.testing.assert_array_equal(unshared, y)
