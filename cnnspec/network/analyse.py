@@ -9,6 +9,7 @@ from cnnspec.language.record import record
 from cnnspec.layers import LayerError, show
 from cnnspec.network import receptive_field
 from cnnspec.network.graph import Claim, Facts, Graph, LayerFacts, Node, UseSite
+from cnnspec.network.suggest import fitting_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,8 +138,14 @@ def _wrong_claim(claim: Claim, shaper: int, graph: Graph, table: Sequence[LayerF
             *_provenance(node, graph, table),
             *_uses(claim.uses),
         ),
-        help=(f"write `: {show(shape)}`, or change `{node.name}`",),
+        help=(f"write `: {show(shape)}`, or change `{node.name}`{_suggestion(claim, node, table[shaper])}",),
     )
+
+
+def _suggestion(claim: Claim, node: Node, facts: LayerFacts) -> str:
+    """`: `padding=2` gives 6x28x28`, where one option of the layer makes the claim true."""
+    option = fitting_option(node.layer, facts.input_shapes, claim.shape)
+    return f": `{option}` gives {show(claim.shape)}" if option else ""
 
 
 def _shapers(graph: Graph, table: Sequence[LayerFacts]) -> list[int]:
