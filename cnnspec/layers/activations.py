@@ -57,6 +57,7 @@ class Softmax(_Activation):
     """Softmax over the channels: `exp(x) / sum(exp(x))`, at each position of a map apart."""
 
     example: ClassVar[str] = "softmax"
+    takes_logits: ClassVar[bool] = True
 
 
 class LogSoftmax(_Activation):
@@ -66,3 +67,4 @@ class LogSoftmax(_Activation):
     """
 
     example: ClassVar[str] = "log_softmax"
+    takes_logits: ClassVar[bool] = True

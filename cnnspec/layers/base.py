@@ -158,7 +158,7 @@ class Layer(Declaration, ABC):
     linear: ClassVar[bool] = False
     """Whether the output is an affine function of the input."""
     cancels_bias: ClassVar[bool] = False
-    """Whether a constant added to a channel of the input changes nothing, since the channel's mean is taken off."""
+    """Whether it takes off the mean of each channel, and a constant added to a channel with it."""
     takes_logits: ClassVar[bool] = False
     """Whether it makes of any numbers probabilities that add up to 1, or their logarithms."""
 

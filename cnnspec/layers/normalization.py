@@ -61,6 +61,7 @@ class BatchNorm(_Standardization):
     """
 
     keyword: ClassVar[str] = "batchnorm"
+    cancels_bias: ClassVar[bool] = True
     example: ClassVar[str] = "batchnorm"
 
     momentum: float = option(fraction, "weight of the batch's statistics in the running ones", default=0.1)
@@ -178,6 +179,7 @@ class InstanceNorm(_OfSample):
     """
 
     keyword: ClassVar[str] = "instancenorm"
+    cancels_bias: ClassVar[bool] = True
     example: ClassVar[str] = "instancenorm"
     advice: ClassVar[str] = "put it where the map is larger"
 

@@ -127,6 +127,16 @@ def output_size(n: int, window: AxisWindow, ceil: bool = False) -> int:
     return outputs - 1 if (outputs - 1) * window.stride >= n + window.before else outputs
 
 
+def dropped(window: AxisWindow, n: int, outputs: int) -> int:
+    """Input positions behind everything that the last window and its stride cover; at least 0.
+
+    The gaps that a stride above the window leaves between all windows are meant, and the gap behind the last
+    one is like them.
+    """
+    last = (outputs - 1) * window.stride - window.before
+    return max(n - last - max(window.reach, window.stride), 0)
+
+
 def formula(n: int, window: AxisWindow, ceil: bool = False) -> str:
     """The output size with its numbers: `(28 + 4 - 5) / 1 + 1 = 28`."""
     padding = window.before + window.after

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cnnspec.language.record import record
 from cnnspec.layers import AxisWindow, LayerError, show
 from cnnspec.layers.shapes import Input
-from cnnspec.layers.windows import axis_names
+from cnnspec.layers.windows import axis_names, dropped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,16 +163,6 @@ def _dropped(layer: Layer, before: Shape, after: Shape) -> str | None:
             what = {"height": "row", "width": "column"}.get(name, "position")
             return f"its stride drops the last {what if lost == 1 else f'{lost} {what}s'} of {show(before)}"
     return None
-
-
-def dropped(window: AxisWindow, n: int, outputs: int) -> int:
-    """Input positions behind everything that the last window and its stride cover; at least 0.
-
-    The gaps that a stride above the window leaves between all windows are meant, and the gap behind the last
-    one is like them.
-    """
-    last = (outputs - 1) * window.stride - window.before
-    return max(n - last - max(window.reach, window.stride), 0)
 
 
 def runs(sizes: Sequence[int]) -> tuple[Run, ...]:
