@@ -57,9 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw one file; 1 if it has errors or cannot be drawn or written."""
     output, format = _target(arguments)
     checked = check_file(arguments.file, arguments.set)
-    if checked.diagnostics:
-        print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
     if not checked.ok:
+        print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
         return FINDINGS
     graph, facts = checked.network()
     path = None if output == STDOUT else Path(output or f"{_stem(arguments.file, graph.name)}.{format}")

@@ -66,9 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train; 1 where the file has errors or the run cannot go on, 130 where it was interrupted."""
     checked = check_file(arguments.file, arguments.set)
-    if checked.diagnostics:
-        print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
     if not checked.ok:
+        print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
         return FINDINGS
     graph, facts = checked.network()
     recipe = overridden(checked.recipe, arguments)

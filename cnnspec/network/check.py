@@ -14,6 +14,7 @@ from cnnspec.network.bind import network_parameters
 from cnnspec.network.blocks import gather_blocks
 from cnnspec.network.expect import check_expectations
 from cnnspec.network.graph import Facts, Graph
+from cnnspec.network.lint import Subject, silenced, warnings
 from cnnspec.network.lower import lower
 from cnnspec.network.recipe import check_agreement, lower_recipe
 
@@ -89,6 +90,8 @@ def check_source(source: Source, parameters: Mapping[str, Value] | None = None) 
     faults += recipe.faults
     if graph is not None and not faults:
         faults += _whole_network(graph, facts, recipe.recipe, recipe.places.get("data"))
+    if not faults:
+        faults += _warnings(parsed.tree, graph, facts, recipe.recipe, settled=not parameters)
     return Checked(source, parsed.tree, graph, facts, recipe.recipe, in_order(faults))
 
 
@@ -97,6 +100,19 @@ def _whole_network(graph: Graph, facts: Facts, recipe: Recipe, data: Span | None
     yield from check_expectations(graph, facts)
     if data is not None:  # a file that names no data set is trained on whatever is given
         yield from check_agreement(graph, facts, recipe.data, data)
+
+
+def _warnings(
+    tree: File, graph: Graph | None, facts: Facts, recipe: Recipe, *, settled: bool
+) -> Iterable[Diagnostic]:
+    """What a file without errors is warned of, but for what its comments allow.
+
+    A comment may be there for other parameters than those of this check, or for the uses of a block in other
+    files: that it silences nothing is said only of a network, with the parameters of its file (`settled`).
+    """
+    nothing = Graph("", (), (), (), (), tree.source.span(0, 0))
+    found = warnings(Subject(tree, graph or nothing, facts, recipe))
+    return silenced(found, tree.source, useless=settled and graph is not None)
 
 
 def _no_network(tree: File) -> Diagnostic:

@@ -28,5 +28,6 @@ def test_diagnostics_match_the_golden_text(path, update_golden):
 
 
 def test_every_code_has_a_case():
-    shown = {code for path in golden.cases("diagnostics") for code in CODE.findall(path.read_text("utf-8"))}
+    paths = [*golden.cases("diagnostics"), *golden.cases("lint")]
+    shown = {code for path in paths for code in CODE.findall(path.read_text("utf-8"))}
     assert declared_codes() - ELSEWHERE - shown == set()

@@ -1,0 +1,138 @@
+"""Silencing warnings by comments in the file.
+
+    # allow: dropped-border, bias-before-batchnorm (a reason)
+    # allow-file: missing-claim
+
+The first allows them on its line, or standing alone on a line, in the statement, block or network below.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from cnnspec.language.diagnostics import Diagnostic, Severity, did_you_mean
+from cnnspec.language.parser import parse
+from cnnspec.language.record import record
+from cnnspec.language.syntax import Block, Body, Chain, If, Network
+from cnnspec.network.lint.registry import codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cnnspec.language.source import Source, Span
+    from cnnspec.language.syntax import Item, Link, Statement
+    from cnnspec.language.tokens import Token
+
+_COMMENT: Final = re.compile(r"#\s*allow(?P<file>-file)?:(?P<codes>[^(]*)")
+_WORD: Final = re.compile(r"[^\s,]+")
+
+
+@record
+class Allowance:
+    """A code that is allowed, where it is written, and the lines on which it is."""
+
+    code: str
+    span: Span
+    lines: range
+
+
+def silenced(findings: Iterable[Diagnostic], source: Source, *, useless: bool) -> Iterator[Diagnostic]:
+    """The findings that no comment allows, and what is wrong with the comments of the file itself.
+
+    A comment stands in the file that the finding is in, such as that of a block. With `useless`, one that
+    silences nothing is reported.
+    """
+    files = {source: allowances(source)}
+    used: set[Allowance] = set()
+    for finding in findings:
+        assert finding.span is not None
+        origin = finding.span.source
+        if origin not in files:
+            files[origin] = allowances(origin)
+        silencing = [
+            allowance
+            for allowance in files[origin]
+            if allowance.code == finding.code and finding.span.line in allowance.lines
+        ]
+        used.update(silencing)
+        if not silencing:
+            yield finding
+    for allowance in files[source]:
+        if allowance.code not in codes():
+            yield _unknown(allowance)
+        elif useless and allowance not in used:
+            yield _useless(allowance)
+
+
+def allowances(source: Source) -> tuple[Allowance, ...]:
+    """The allowances of a file."""
+    if not _COMMENT.search(source.text):
+        return ()
+    parsed = parse(source)
+    ends = dict(_last_lines(parsed.tree.items))
+    alone = {source.position(comment.start).line for comment in parsed.comments if _is_alone(comment, source)}
+    found = []
+    for comment in parsed.comments:
+        match = _COMMENT.match(comment.text)
+        if match is None:
+            continue
+        line = source.position(comment.start).line
+        lines = range(line, line + 1)
+        if match["file"]:
+            lines = range(1, source.position(len(source.text)).line + 1)
+        elif line in alone:
+            while line in alone:
+                line += 1
+            lines = range(line, ends.get(line, line) + 1)
+        for word in _WORD.finditer(match["codes"]):
+            start = comment.start + match.start("codes") + word.start()
+            found.append(Allowance(word.group(), source.span(start, start + len(word.group())), lines))
+    return tuple(found)
+
+
+def _is_alone(comment: Token, source: Source) -> bool:
+    """Whether nothing stands before a comment on its line."""
+    position = source.position(comment.start)
+    return not source.line(position.line)[: position.column - 1].strip()
+
+
+def _last_lines(parts: Sequence[Item | Statement]) -> Iterator[tuple[int, int]]:
+    """For each line on which an item or a statement begins, the line on which it ends; outer ones last."""
+    for part in parts:
+        yield from _within(part)
+        yield part.span.line, part.span.source.position(max(part.span.end - 1, part.span.start)).line
+
+
+def _within(part: Item | Statement) -> Iterator[tuple[int, int]]:
+    if isinstance(part, Chain):
+        for link in part.links:
+            for body in _bodies(link):
+                yield from _last_lines(body.statements)
+    elif isinstance(part, Block | Network):
+        yield from _last_lines(part.body.statements)
+
+
+def _bodies(link: Link) -> Iterator[Body]:
+    branch: Body | If | None = link if isinstance(link, If) else link.body
+    while isinstance(branch, If):
+        yield branch.then
+        branch = branch.otherwise
+    if branch is not None:
+        yield branch
+
+
+def _unknown(allowance: Allowance) -> Diagnostic:
+    help = did_you_mean(allowance.code, codes()) or (
+        "only warnings can be allowed; `cnnspec explain --list` shows every code",
+    )
+    message = f"there is no warning `{allowance.code}`"
+    return Diagnostic("unknown-allow", message, allowance.span, help=help, severity=Severity.WARNING)
+
+
+def _useless(allowance: Allowance) -> Diagnostic:
+    lines = allowance.lines
+    where = f"line {lines[0]}" if len(lines) == 1 else f"lines {lines[0]} to {lines[-1]}"
+    message = f"there is no `{allowance.code}` to allow on {where}"
+    help = ("remove it",)
+    return Diagnostic("useless-allow", message, allowance.span, help=help, severity=Severity.WARNING)
