@@ -27,6 +27,7 @@ SUMMARY = "check shapes, parameters, costs and receptive fields, layer by layer"
 EXAMPLES = """examples:
   cnnspec check specs/lenet.cnn            the table of layers, and everything that is wrong
   cnnspec check --quiet specs/*.cnn        only what is wrong
+  cnnspec check --strict net.cnn           warnings, too, give the exit status 1
   cnnspec check --json net.cnn | jq .totals
   cnnspec check - < net.cnn                from the standard input
   cnnspec check net.cnn --set classes=10   with another value for a parameter
@@ -71,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--solve", choices=("input",), help="list the input sizes at which everything fits")
     parser.set_defaults(usage_error=parser.error)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but findings")
+    parser.add_argument("--strict", action="store_true", help="let warnings count as errors: exit status 1")
     parser.add_argument(
         "--emit",
         choices=("tree", "graph", "facts"),
@@ -94,7 +96,7 @@ def _position(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check every file; 1 if any has errors."""
+    """Check every file; 1 if any has errors, or with `--strict` warnings."""
     if arguments.columns == "help":
         from cnnspec.cli._sheets import column_help
 
@@ -122,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print_tables([checked for checked, _ in results if checked], arguments)
     if diagnostics:
         print_diagnostics(diagnostics, quiet=arguments.quiet)
-    return FINDINGS if any(finding.is_error for finding in diagnostics) else OK
+    return FINDINGS if any(finding.is_error or arguments.strict for finding in diagnostics) else OK
 
 
 def _answer(results: Sequence[Checked], arguments: argparse.Namespace) -> None:
