@@ -250,6 +250,8 @@ def _list(words: list[str]) -> str:
 def _advice(token: Token, previous: Token | None, expected: set[str]) -> str | None:
     """What to do in the situations that people get into."""
     known = tables.load()
+    if "NETWORK" in expected and token.kind == "NAME":
+        return "layers stand inside `network Name { ... }`"
     if {"NETWORK", "TRAIN"} & expected:
         return "a file holds `network`, `block`, `train` and `use`, and nothing beside them"
     if token.kind in known.keywords.values() and "NAME" in expected:
@@ -261,7 +263,12 @@ def _advice(token: Token, previous: Token | None, expected: set[str]) -> str | N
     if token.kind in _ARGUMENT and "EQUAL" not in expected and "NAME" in expected:
         return "arguments by position come before those by name: `conv 6 5x5 padding=2`"
     if token.kind in _OPERATORS and expected >= _ARGUMENT:
-        return f"put a calculation in brackets: `(2 {token.text} 3)`"
+        left = previous.text if previous else "2"
+        return f"put a calculation in brackets: `({left} {token.text} ...)`"
+    if token.text == "==":
+        return "an option takes one `=`: `padding=2`"
+    if previous is not None and previous.kind in ("NETWORK", "BLOCK"):
+        return f"give it a name: `{previous.text} Name {{`"
     if token.kind == "EQUAL":
         return "an option is written `name=value`, and a named layer `name = layer ...`"
     return None

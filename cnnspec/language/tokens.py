@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cnnspec.language import tables
-from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.diagnostics import Diagnostic, Label
 from cnnspec.language.limits import MAX_NAME_LENGTH, MAX_NESTING, MAX_TOKENS
 from cnnspec.language.record import field, state
 
@@ -180,8 +180,11 @@ def _balance(tokens: Iterable[Token], source: Source, result: Tokens) -> list[To
                 opened.pop()
             else:
                 line = source.position(token.start).line
+                opener = balanced[opened[-1]] if opened else None
+                if opener is not None and opener.kind != "LBRACE":
+                    balanced[opened.pop()] = opener._replace(kind=BROKEN)
                 if line not in result.quiet:
-                    result.faults.append(_unexpected(source, token))
+                    result.faults.append(_unexpected(source, token, opener))
                     result.quiet.add(line)
                 token = token._replace(kind=BROKEN)
         balanced.append(token)
@@ -198,10 +201,15 @@ def _unclosed(source: Source, opener: Token) -> Diagnostic:
     return Diagnostic("unclosed-bracket", f"`{opener.text}` is never closed", span, help=(f"add `{closer}`",))
 
 
-def _unexpected(source: Source, token: Token) -> Diagnostic:
-    opener = {")": "(", "]": "[", "}": "{"}[token.text]
+def _unexpected(source: Source, token: Token, opener: Token | None) -> Diagnostic:
     span = source.span(token.start, token.end)
-    help = f"remove it, or add the `{opener}` that it closes"
+    if opener is not None and opener.kind != "LBRACE":
+        closer = {"(": ")", "[": "]"}[opener.text]
+        label = Label(source.span(opener.start, opener.end), "opened here")
+        message = f"`{token.text}` does not close `{opener.text}`"
+        return Diagnostic("unexpected-closing", message, span, labels=(label,), help=(f"write `{closer}`",))
+    missing = {")": "(", "]": "[", "}": "{"}[token.text]
+    help = f"remove it, or add the `{missing}` that it closes"
     return Diagnostic("unexpected-closing", f"`{token.text}` closes nothing", span, help=(help,))
 
 

@@ -70,6 +70,8 @@ class Declaration:
     keyword: ClassVar[str] = ""
     example: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    sole: ClassVar[bool] = False
+    """Whether its one option has no name of its own for the user: `batch 64`."""
     _options: ClassVar[Mapping[str, Option]] = {}
 
     def __init_subclass__(cls) -> None:

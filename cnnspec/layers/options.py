@@ -82,7 +82,8 @@ def padding_size(value: object) -> Padding:
     if isinstance(value, str):
         if value == "same":
             return "same"
-        raise OptionError(f"must be a number, a pair, four numbers or `same`, not {describe(value)}")
+        help = "no padding is `padding=0`, the default" if value == "valid" else None
+        raise OptionError(f"must be a number, a pair, four numbers or `same`, not {describe(value)}", help)
     return _per_axis(value, least=0)
 
 
@@ -104,7 +105,8 @@ def fraction(value: object) -> float:
     """A number from 0 to below 1: a probability, a momentum."""
     number = real_number(value)
     if not 0 <= number < 1:
-        raise OptionError(f"must be at least 0 and below 1, not {written(value)}")
+        help = f"write {written(value)} % as `{number / 100:g}`" if 2 <= number <= 100 else None
+        raise OptionError(f"must be at least 0 and below 1, not {written(value)}", help)
     return number
 
 

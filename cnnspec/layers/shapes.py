@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import Family, Layer, LayerError, Shape, Window, product, show
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import sample_shape
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
 
 
 class Input(Layer):
@@ -16,6 +19,7 @@ class Input(Layer):
     arity: ClassVar[int | None] = 0
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "input 1x28x28"
+    sole: ClassVar[bool] = True
 
     shape: Shape = option(sample_shape, "shape of one sample: `1x28x28`, `1x16000`, `400`", positional=True)
 
@@ -43,6 +47,14 @@ class Flatten(Layer):
         """The number of elements."""
         (shape,) = inputs
         return (f"{' * '.join(map(str, shape))} = {product(shape)}",) if len(shape) > 1 else ()
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """The number of elements."""
+        from cnnspec.layers.formulas import Formula, Symbol, map_symbols, times
+
+        (shape,) = inputs
+        sizes = (Symbol("c", shape[0], "channels"), *map_symbols("n", shape[1:], "map"))
+        return (Formula("output", "elements", "n", times(*sizes), sizes),) if len(shape) > 1 else ()
 
 
 class Reshape(Layer):

@@ -75,10 +75,16 @@ def _missing(kind: type[Declaration], keyword: Identifier, given: Mapping[str, S
     return [
         Diagnostic(
             "missing-argument",
-            f"`{keyword.text}` needs `{name}`",
+            f"`{keyword.text}` needs " + ("a value" if kind.sole else f"`{name}`"),
             keyword.span,
-            notes=(f"`{name}`: {option.help}",),
-            help=(f"write `{kind.usage()}`, for example `{kind.example}`",),
+            notes=(f"`{keyword.text if kind.sole else name}`: {option.help}",),
+            help=(
+                (
+                    f"for example `{kind.example}`"
+                    if kind.sole
+                    else f"write `{kind.usage()}`, for example `{kind.example}`"
+                ),
+            ),
         )
         for name, option in kind.options().items()
         if option.required and name not in given
@@ -89,6 +95,7 @@ def _wrong_value(
     kind: type[Declaration], name: str, error: OptionError, expression: Expression, scope: Scope
 ) -> Diagnostic:
     help: tuple[str, ...] = (error.help or f"`{name}`: {kind.options()[name].help}",)
+    name = kind.keyword if kind.sole else name
     notes: tuple[str, ...] = ()
     if isinstance(expression, Name):
         word = expression.text
@@ -115,7 +122,8 @@ def _too_many(kind: type[Declaration], call: LayerCall) -> Diagnostic:
 
 def _unknown_option(kind: type[Declaration], keyword: str, name: Identifier) -> Diagnostic:
     options = list(kind.options())
-    help = did_you_mean(name.text, options)
+    same = [option for option in options if kind.options()[option].help == name.text.replace("_", " ")]
+    help = did_you_mean(name.text, options) or tuple(f"did you mean `{option}`?" for option in same)
     if not help:
         known = ", ".join(f"`{option}`" for option in options)
         help = (f"its options are {known}" if options else f"`{keyword}` has no options",)

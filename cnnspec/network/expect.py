@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnspec.language.diagnostics import Diagnostic, did_you_mean
 from cnnspec.language.limits import MAX_FINDINGS
 from cnnspec.language.record import record
-from cnnspec.language.syntax import Binary, Call, Conditional, Expression, Group, Name, Unary
+from cnnspec.language.syntax import Binary, Call, Conditional, Expression, Group, Name, Number, Unary
 from cnnspec.layers.declaration import written
 from cnnspec.layers.options import Symbol, Value
 from cnnspec.network.evaluate import EvaluationError, Function, Scope, Unknown, evaluate
@@ -136,7 +136,8 @@ def _check(line: Expectation, scope: Scope, graph: Graph, facts: Facts) -> Itera
     if holds is not False:
         message = f"`expect` needs a condition, and `{condition.span.text}` is {written(holds)}"
         help = f"compare it: `expect {condition.span.text} <= {written(holds)}`"
-        yield Diagnostic("not-a-condition", message, condition.span, help=(help,))
+        known = isinstance(condition, Number)  # comparing a number with itself helps nobody
+        yield Diagnostic("not-a-condition", message, condition.span, help=() if known else (help,))
         return
     yield Diagnostic(
         "budget",
@@ -172,6 +173,8 @@ def _largest(line: Expectation, graph: Graph, facts: Facts) -> Iterator[str]:
         total = sum(counts)
         if what in names and total:
             most = max(range(len(counts)), key=counts.__getitem__)
+            if counts[most] == total:
+                continue
             share = 100 * counts[most] / total
             name = graph.nodes[line.nodes[most]].name
             yield f"`{name}` has {counts[most]:_} of the {total:_} {what}, {share:.0f} %"

@@ -132,7 +132,12 @@ class _Lowering(Assembly):
         except EvaluationError as error:
             self.report_all(error, frame)
             return UNKNOWN
-        return current if chosen is None else self.body(chosen, frame, current)
+        if chosen is None:
+            return current
+        scope = frame.scope
+        current = self.body(chosen, frame, current)
+        frame.scope = scope  # what `let` says within holds within
+        return current
 
     def repeat(self, repeat: Repeat, frame: Frame, current: Current, name: str | None) -> Current:
         """Lower the body as often as it says; a named repetition names its rounds `name.1`, `name.2`."""
@@ -150,7 +155,7 @@ class _Lowering(Assembly):
             return self.unknown()
         instance = frame.names.unique(name) if name else None
         for number, value in enumerate(rounds, 1):
-            inner = frame.inner(suffix=f"{frame.suffix}.{number}")
+            inner = frame.inner(suffix=f"{frame.suffix}.{number}", first=len(self.nodes))
             if instance:
                 inner.names, inner.suffix = frame.names.inner(f"{instance}.{number}", repeat.body), ""
             if repeat.variable is not None and value is not None:

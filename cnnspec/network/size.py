@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT, MAX_VALUES
 from cnnspec.language.syntax import Body, Broken, Chain, Expect, If, LayerCall, Let, Link, Repeat
 from cnnspec.network.bind import bind_parameters
+from cnnspec.network.blocks import STRUCTURE
 from cnnspec.network.evaluate import UNKNOWN_VALUE, EvaluationError, Scope, evaluate, truth
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class _Counter:
         within = 0 if call.body is None else self.body(call.body, scope)
         block = self.table.blocks.get(call.keyword.text)
         if block is None:
-            return 1 + within
+            return within + (call.keyword.text not in STRUCTURE)
         values, _ = bind_parameters(block, call, scope)
         if values is None:
             return 0

@@ -19,6 +19,7 @@ class Batch(Declaration):
     """Images in a step."""
 
     keyword: ClassVar[str] = "batch"
+    sole: ClassVar[bool] = True
     example: ClassVar[str] = "batch 64"
 
     images: int = option(count, "number of images in a step", positional=True)
@@ -28,6 +29,7 @@ class Epochs(Declaration):
     """Passes over the training images."""
 
     keyword: ClassVar[str] = "epochs"
+    sole: ClassVar[bool] = True
     example: ClassVar[str] = "epochs 40"
 
     passes: int = option(count, "number of passes over the training images", positional=True)
@@ -37,6 +39,7 @@ class Seed(Declaration):
     """What the initial weights, the order of the images and dropout follow from."""
 
     keyword: ClassVar[str] = "seed"
+    sole: ClassVar[bool] = True
     example: ClassVar[str] = "seed 0"
 
     number: int = option(
