@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _AROUND = "block _ {\nlet "
 
 
-def add_parameters(parser: argparse.ArgumentParser, option: str = "--set", of: str = "the network") -> None:
+def add_parameters(
+    parser: argparse._ActionsContainer, option: str = "--set", of: str = "the network"
+) -> None:
     """Let a command take `--set`; its values are `arguments.set`."""
     parser.add_argument(
         option,
@@ -42,6 +44,14 @@ class _Assignment(argparse.Action):
         except ValueError as error:
             parser.error(f"{option_string} {values}: {error}")
         setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: value})
+
+
+def position(text: str) -> tuple[int, ...]:
+    """The place of a unit, `4,7`."""
+    numbers = [number.strip() for number in text.split(",")]
+    if all(number.isdecimal() for number in numbers):
+        return tuple(map(int, numbers))
+    raise argparse.ArgumentTypeError(f"must be a position such as 4,7, not `{text}`")
 
 
 def read_assignment(text: str) -> tuple[str, Value]:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cnnspec.cli._output import print_diagnostics, print_table
-from cnnspec.cli._parameters import add_parameters
+from cnnspec.cli._parameters import add_parameters, position
 from cnnspec.cli.main import FINDINGS, OK
 from cnnspec.language.diagnostics import SpecError
 from cnnspec.language.syntax import Block
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--layer", metavar="LAYER", help="tell what units of this layer see of the input")
     parser.add_argument(
-        "--unit", type=_position, metavar="Y,X", help="with --layer: the unit at this position"
+        "--unit", type=position, metavar="Y,X", help="with --layer: the unit at this position"
     )
     parser.add_argument("--solve", choices=("input",), help="list the input sizes at which everything fits")
     parser.set_defaults(usage_error=parser.error)
@@ -85,14 +85,6 @@ def _level(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"must be a number of at least 1, not `{text}`")
-
-
-def _position(text: str) -> tuple[int, ...]:
-    """`4,7`."""
-    numbers = [number.strip() for number in text.split(",")]
-    if all(number.isdecimal() for number in numbers):
-        return tuple(map(int, numbers))
-    raise argparse.ArgumentTypeError(f"must be a position such as 4,7, not `{text}`")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import AxisSight, AxisWindow, Family, Layer, Shape, Window, product
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, extent
 from cnnspec.layers.windows import AxisBins, axis_names, per_axis, spatial
+
+if TYPE_CHECKING:
+    from cnnspec.layers.terms import How, Terms
 
 
 class _BinPool(Layer):
@@ -18,6 +21,7 @@ class _BinPool(Layer):
     """
 
     family: ClassVar[Family] = "pooling"
+    how: ClassVar[How]
 
     def infer(self, *inputs: Shape) -> Shape:
         """`(C, H, W)` to `(C, Ho, Wo)`."""
@@ -30,6 +34,13 @@ class _BinPool(Layer):
     def window(self, *inputs: Shape) -> Window:
         """The bins; a single output sees everything."""
         return self.bins(inputs[0]) if product(self._outputs(inputs[0])) > 1 else "everything"
+
+    def terms(self, channel: int, unit: tuple[int, ...], *inputs: Shape) -> Terms:
+        """The elements of the bin in one channel."""
+        from cnnspec.layers.terms import Terms, seen
+
+        positions = seen(self.bins(inputs[0]), unit)
+        return Terms(self.how, (channel,), positions, divisor=product(tuple(map(len, positions))))
 
     def _outputs(self, shape: Shape) -> Shape:
         return (1,) * len(spatial(shape, self.keyword))
@@ -54,6 +65,7 @@ class AdaptiveAvgPool(_AdaptivePool):
     """Average pooling to a given size: the mean of each bin, `C x H x W` to `C x Ho x Wo`."""
 
     keyword: ClassVar[str] = "adaptiveavgpool"
+    how: ClassVar[How] = "mean"
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "adaptiveavgpool 7x7"
 
@@ -62,6 +74,7 @@ class AdaptiveMaxPool(_AdaptivePool):
     """Maximum pooling to a given size: the largest element of each bin, `C x H x W` to `C x Ho x Wo`."""
 
     keyword: ClassVar[str] = "adaptivemaxpool"
+    how: ClassVar[How] = "maximum"
     example: ClassVar[str] = "adaptivemaxpool 7x7"
 
 
@@ -72,6 +85,7 @@ class GlobalAvgPool(_BinPool):
     """
 
     keyword: ClassVar[str] = "globalavgpool"
+    how: ClassVar[How] = "mean"
     linear: ClassVar[bool] = True
     example: ClassVar[str] = "globalavgpool"
 
@@ -80,6 +94,7 @@ class GlobalMaxPool(_BinPool):
     """Maximum pooling over the whole map: `C x H x W` to `C x 1 x 1`."""
 
     keyword: ClassVar[str] = "globalmaxpool"
+    how: ClassVar[How] = "maximum"
     example: ClassVar[str] = "globalmaxpool"
 
 

@@ -8,10 +8,14 @@ raises `LayerError`, naming the option at fault, and the pass that called it add
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from cnnspec.language.record import record
 from cnnspec.layers.declaration import Declaration
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
+    from cnnspec.layers.terms import Terms
 
 Shape = tuple[int, ...]
 """The shape of one sample, channel first: `(1, 28, 28)`, `(1, 16000)`, `(400,)`. Python integers."""
@@ -192,6 +196,14 @@ class Layer(Declaration, ABC):
     def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
         """The derivation of the output shape with its numbers, one line an axis that needs one."""
         return ()
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """Formulas of output, parameters and MACs; without them, what the other methods say is shown."""
+        return ()
+
+    def terms(self, channel: int, unit: tuple[int, ...], *inputs: Shape) -> Terms | None:
+        """What one output element is made of, where that is a window or a sum; its inputs are checked."""
+        return None
 
 
 _KINDS: Final[dict[str, type[Layer]]] = {}

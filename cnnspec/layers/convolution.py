@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, Weight, product
 from cnnspec.layers.connections import Connections, connection_table
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, Padding, count, extent, flag, padding_size
 from cnnspec.layers.windows import derivation, slide, sliding
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
+    from cnnspec.layers.terms import Terms
 
 
 class Conv(Layer):
@@ -79,6 +83,34 @@ class Conv(Layer):
     def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
         """The output size along each axis."""
         return derivation(inputs[0][1:], self._windows(inputs[0]))
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """Size, parameters and MACs."""
+        from cnnspec.layers.formulas import connected_costs, convolution_costs, window_sizes
+
+        (shape,) = inputs
+        sizes = window_sizes(shape[1:], self._windows(shape))
+        output, weights = self.infer(shape), self.weights(shape)
+        if self.connections is not None:
+            return (*sizes, *connected_costs(output, weights))
+        return (*sizes, *convolution_costs(shape, output, weights, self.groups))
+
+    def terms(self, channel: int, unit: tuple[int, ...], *inputs: Shape) -> Terms:
+        """The window times the channel's kernel, and its bias."""
+        from cnnspec.layers.terms import Terms, seen
+
+        (shape,) = inputs
+        if self.connections is not None:
+            channels = self.connections.lists[channel]
+            first = sum(map(len, self.connections.lists[:channel]))
+            kernels: tuple[tuple[int, ...], ...] = tuple((first + i,) for i in range(len(channels)))
+        else:
+            depth = shape[0] // self.groups
+            begin = channel // (self.channels // self.groups) * depth
+            channels = tuple(range(begin, begin + depth))
+            kernels = tuple((channel, i) for i in range(depth))
+        biased = channel if self.bias else None
+        return Terms("sum", channels, seen(self._windows(shape), unit), kernels, biased=biased)
 
     def _windows(self, shape: Shape) -> tuple[AxisWindow, ...]:
         return sliding(

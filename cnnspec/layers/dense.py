@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import Family, Layer, LayerError, Shape, Weight, Window, product
 from cnnspec.layers.declaration import option
 from cnnspec.layers.digits import HEIGHT, WIDTH, bitmaps
 from cnnspec.layers.options import count, flag, one_of
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
 
 
 class Dense(Layer):
@@ -42,6 +45,25 @@ class Dense(Layer):
     def macs(self, *inputs: Shape) -> int:
         """`n * units`."""
         return product(inputs[0]) * self.units
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """The elements of the input, parameters and MACs."""
+        from cnnspec.layers.formulas import Formula, Symbol, map_symbols, times
+
+        (shape,) = inputs
+        n = Symbol("n", product(shape), "elements of the input")
+        u = Symbol("u", self.units, "units")
+        params = ("each unit's weights and its bias", "u * (n + 1)")
+        if not self.bias:
+            params = ("each unit's weights", "u * n")
+        formulas = (
+            Formula("params", params[0], "W", params[1], (u, n)),
+            Formula("macs", "every unit with every element", "M", "u * n", (u, n)),
+        )
+        if len(shape) == 1:
+            return formulas
+        sizes = (Symbol("c", shape[0], "channels"), *map_symbols("n", shape[1:], "map"))
+        return (Formula("output", "elements of the flattened input", "n", times(*sizes), sizes), *formulas)
 
 
 class Rbf(Layer):
@@ -100,3 +122,14 @@ class Rbf(Layer):
     def macs(self, *inputs: Shape) -> int:
         """`n * units`, a squared difference counted as one."""
         return product(inputs[0]) * self.units
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """Centres and MACs."""
+        from cnnspec.layers.formulas import Formula, Symbol
+
+        n = Symbol("n", product(inputs[0]), "elements of the input")
+        u = Symbol("u", self.units, "units")
+        return (
+            Formula("params", "a centre for each unit", "W", "u * n", (u, n)),
+            Formula("macs", "every unit with every element, a squared difference", "M", "u * n", (u, n)),
+        )

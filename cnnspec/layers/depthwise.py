@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import AxisWindow, Family, Layer, Shape, Weight
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, Padding, count, extent, flag, padding_size
 from cnnspec.layers.windows import spatial
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
+    from cnnspec.layers.terms import Terms
 
 
 class Depthwise(Layer):
@@ -49,6 +53,14 @@ class Depthwise(Layer):
     def arithmetic(self, *inputs: Shape) -> tuple[str, ...]:
         """The output size along each axis."""
         return self.conv(inputs[0]).arithmetic(*inputs)
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """Size, parameters and MACs, as of a convolution with as many groups as channels."""
+        return self.conv(inputs[0]).formulas(*inputs)
+
+    def terms(self, channel: int, unit: tuple[int, ...], *inputs: Shape) -> Terms:
+        """The window in one channel times the kernel, and its bias."""
+        return self.conv(inputs[0]).terms(channel, unit, *inputs)
 
     def conv(self, shape: Shape) -> Conv:
         """The same layer as a `conv` with groups.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import Family, Layer, LayerError, Shape, product, show
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
 
 
 class _Merge(Layer):
@@ -134,3 +137,14 @@ class Concat(_Merge):
         """The sum of the channels."""
         total = sum(shape[0] for shape in inputs)
         return (f"{' + '.join(str(shape[0]) for shape in inputs)} = {total} channels",)
+
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """The sum of the channels."""
+        from cnnspec.layers.formulas import Formula, Symbol
+
+        channels = tuple(
+            Symbol(f"c_{number}", shape[0], f"channels of input {number}")
+            for number, shape in enumerate(inputs, 1)
+        )
+        right = " + ".join(symbol.name for symbol in channels)
+        return (Formula("output", "channels", "c", right, channels),)

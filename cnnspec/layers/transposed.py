@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.base import Family, Layer, LayerError, Shape, Weight, product, show
 from cnnspec.layers.convolution import check_groups
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, Padding, count, extent, flag, natural_extent, padding_size
 from cnnspec.layers.windows import TransposedWindow, axis_names, pads, per_axis, spatial
+
+if TYPE_CHECKING:
+    from cnnspec.layers.formulas import Formula
 
 
 class ConvTranspose(Layer):
@@ -89,6 +92,36 @@ class ConvTranspose(Layer):
             return lines[:1]
         return tuple(f"{name}: {line}" for name, line in zip(axis_names(len(sizes)), lines, strict=True))
 
+    def formulas(self, *inputs: Shape) -> tuple[Formula, ...]:
+        """Size, parameters and MACs."""
+        from cnnspec.layers.formulas import alike, every_axis, suffixes
+
+        (shape,) = inputs
+        pairs = list(zip(shape[1:], self.window(shape), strict=True))
+        rows = [(every_axis(len(pairs)), "", pairs[0])]
+        if not alike(pairs):
+            rows = list(zip(axis_names(len(pairs)), suffixes(len(pairs)), pairs, strict=True))
+        return (*(_size_formula(axis, suffix, *pair) for axis, suffix, pair in rows), *self._costs(shape))
+
+    def _costs(self, shape: Shape) -> tuple[Formula, ...]:
+        from cnnspec.layers.formulas import Formula, Symbol, kernel_symbols, map_symbols, times
+
+        weights = self.weights(shape)
+        area = kernel_symbols(weights[0].shape[2:])
+        c_i = Symbol("c_i", shape[0], "channels of the input")
+        c_o = Symbol("c_o", self.channels, "channels of the output")
+        g = (Symbol("g", self.groups, "groups of channels"),) if self.groups > 1 else ()
+        kernels = f"c_i * c_o{' / g' if g else ''} * {times(*area)}"
+        grid = map_symbols("n", shape[1:], "input")
+        symbols = (c_i, c_o, *g, *area)
+        bias = " + c_o" if self.bias else ""
+        what = "a kernel for each pair of channels" + (", a bias for each output" if self.bias else "")
+        every = "each kernel element at each position of the input"
+        return (
+            Formula("params", what, "W", kernels + bias, symbols),
+            Formula("macs", every, "M", f"{times(*grid)} * {kernels}", (*grid, *symbols)),
+        )
+
     def _nothing_left(self, sizes: Shape, windows: tuple[TransposedWindow, ...], axis: int) -> LayerError:
         window, label = windows[axis], _formula(sizes[axis], windows[axis])
         if len(set(zip(sizes, windows, strict=True))) > 1:
@@ -120,6 +153,26 @@ def _formula(n: int, w: TransposedWindow) -> str:
     """The output size with its numbers: `(14 - 1)*2 - 0 + 1*(2 - 1) + 0 + 1 = 28`."""
     terms = f"({n} - 1)*{w.stride} - {w.before + w.after} + {w.dilation}*({w.kernel} - 1) + {w.extra} + 1"
     return f"{terms} = {_output_size(n, w)}"
+
+
+def _size_formula(axis: str, suffix: str, n: int, w: TransposedWindow) -> Formula:
+    import re
+
+    from cnnspec.layers.formulas import Formula, Symbol
+
+    right = "(n - 1) * s - p + d * (k - 1) + e + 1"
+    letters = {
+        "n": (n, f"{axis} of the input"),
+        "s": (w.stride, "stride"),
+        "p": (w.before + w.after, f"cut off, {w.before} before and {w.after} behind"),
+        "d": (w.dilation, "distance between the kernel's elements"),
+        "k": (w.kernel, "size of the kernel"),
+        "e": (w.extra, "added behind"),
+    }
+    for letter in letters:
+        right = re.sub(rf"\b{letter}\b", letter + suffix, right)
+    symbols = tuple(Symbol(letter + suffix, *said) for letter, said in letters.items())
+    return Formula("output", axis, f"m{suffix}", right, symbols)
 
 
 def _too_much_output_padding(window: TransposedWindow) -> LayerError:

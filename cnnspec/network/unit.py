@@ -148,6 +148,11 @@ def _hull(one: Box, other: Box) -> Box:
 _LINES: Final = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
 
 
+def lines_of(axes: int) -> tuple[str, ...]:
+    """What the positions of each axis are called: rows and columns of an image."""
+    return _LINES.get(axes) or axis_names(axes)
+
+
 def sentences(unit: Unit) -> list[str]:
     """What the unit sees, as a teacher would say it."""
     place = f"unit ({', '.join(map(str, unit.position))})" if unit.position else "every unit"
@@ -178,8 +183,7 @@ def _of_input(seen: Seen) -> Iterable[str]:
 
 
 def _ranges(box: Box) -> str:
-    kinds = _LINES.get(len(box)) or axis_names(len(box))
-    return " and ".join(_range(kind, edge) for kind, edge in zip(kinds, box, strict=True))
+    return " and ".join(_range(kind, edge) for kind, edge in zip(lines_of(len(box)), box, strict=True))
 
 
 def _range(kind: str, edge: Interval) -> str:

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -228,3 +230,30 @@ def test_hooks_name_commands_that_exist():
     assert re.findall(r"^  language: (.+)$", text, re.MULTILINE) == ["python"] * 2
     for command, options in entries:
         assert main([command, *options.split(), LENET]) == OK
+
+
+# --- start-up -----------------------------------------------------------------------------------------------
+
+
+def test_plain_check_loads_nothing_of_this():
+    code = f"import sys, cnnspec.cli.main as m; m.main(['check', {LENET!r}]); print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.splitlines()[-1].split())
+    rooms = {
+        "cnnspec.cli": ("_annotations", "_layer", "_questions", "_sheets"),
+        "cnnspec.layers": ("formulas", "terms"),
+        "cnnspec.network": (
+            "align",
+            "columns",
+            "diff",
+            "document",
+            "explain",
+            "latex",
+            "solve",
+            "unit",
+            "walk",
+        ),
+        "cnnspec": ("explanations",),
+    }
+    assert not loaded & {f"{room}.{name}" for room, names in rooms.items() for name in names}
+    assert not loaded & {"csv", "fractions"}
