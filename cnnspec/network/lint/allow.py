@@ -43,26 +43,35 @@ def silenced(findings: Iterable[Diagnostic], source: Source, *, useless: bool) -
     A comment stands in the file that the finding is in, such as that of a block. With `useless`, one that
     silences nothing is reported.
     """
-    files = {source: allowances(source)}
-    used: set[Allowance] = set()
+    own = allowances(source)
+    places = {source: _by_line(own)}
+    used: set[tuple[str, range]] = set()
     for finding in findings:
         assert finding.span is not None
         origin = finding.span.source
-        if origin not in files:
-            files[origin] = allowances(origin)
-        silencing = [
-            allowance
-            for allowance in files[origin]
-            if allowance.code == finding.code and finding.span.line in allowance.lines
-        ]
-        used.update(silencing)
-        if not silencing:
+        if origin not in places:
+            places[origin] = _by_line(allowances(origin))
+        silencing = places[origin].get((finding.code, finding.span.line))
+        if silencing is None:
             yield finding
-    for allowance in files[source]:
+        elif origin == source:
+            used |= {(finding.code, lines) for lines in silencing}
+    for allowance in own:
         if allowance.code not in codes():
             yield _unknown(allowance)
-        elif useless and allowance not in used:
+        elif useless and (allowance.code, allowance.lines) not in used:
             yield _useless(allowance)
+
+
+def _by_line(known: Sequence[Allowance]) -> dict[tuple[str, int], set[range]]:
+    """For a code and a line, the ranges of lines for which comments allow it there."""
+    found: dict[tuple[str, int], set[range]] = {}
+    for code, lines in {
+        (allowance.code, allowance.lines) for allowance in known if allowance.code in codes()
+    }:
+        for line in lines:
+            found.setdefault((code, line), set()).add(lines)
+    return found
 
 
 def allowances(source: Source) -> tuple[Allowance, ...]:
@@ -72,6 +81,9 @@ def allowances(source: Source) -> tuple[Allowance, ...]:
     parsed = parse(source)
     ends = dict(_last_lines(parsed.tree.items))
     alone = {source.position(comment.start).line for comment in parsed.comments if _is_alone(comment, source)}
+    below: dict[int, int] = {}  # the line after a comment that stands alone, and after those that follow it
+    for line in sorted(alone, reverse=True):
+        below[line] = below.get(line + 1, line + 1)
     found = []
     for comment in parsed.comments:
         match = _COMMENT.match(comment.text)
@@ -82,9 +94,8 @@ def allowances(source: Source) -> tuple[Allowance, ...]:
         if match["file"]:
             lines = range(1, source.position(len(source.text)).line + 1)
         elif line in alone:
-            while line in alone:
-                line += 1
-            lines = range(line, ends.get(line, line) + 1)
+            first = below[line]
+            lines = range(first, ends.get(first, first) + 1)
         for word in _WORD.finditer(match["codes"]):
             start = comment.start + match.start("codes") + word.start()
             found.append(Allowance(word.group(), source.span(start, start + len(word.group())), lines))

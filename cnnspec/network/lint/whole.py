@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.layers import product, show
@@ -82,8 +83,13 @@ def _live(subject: Subject) -> list[bool]:
 def _only_for(subject: Subject, end: int, live: list[bool]) -> list[str]:
     """The names of the nodes that lead nowhere but to this end."""
     found = {end}
-    for index in reversed(range(end)):
-        readers = subject.readers[index]
-        if not live[index] and readers and found.issuperset(readers):
+    pending = sorted(
+        -before for before in subject.nodes[end].inputs
+    )  # the last of them first, after all its readers
+    while pending:
+        index = -heappop(pending)
+        if index not in found and not live[index] and found.issuperset(subject.readers[index]):
             found.add(index)
+            for before in subject.nodes[index].inputs:
+                heappush(pending, -before)
     return [subject.nodes[index].name for index in sorted(found)]
