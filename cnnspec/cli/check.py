@@ -98,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("the following arguments are required: FILE")
     if arguments.unit is not None and arguments.layer is None:
         arguments.usage_error("--unit needs --layer, which names the unit's layer")
+    if arguments.format in ("json", "github", "sarif") and (arguments.columns or arguments.depth):
+        arguments.usage_error(f"--columns and --depth shape a table, and {arguments.format} is none")
     results = [_check(name, arguments.set) for name in arguments.files]
     diagnostics = [finding for _, findings in results for finding in findings]
     if arguments.emit:

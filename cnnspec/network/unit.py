@@ -1,8 +1,9 @@
 """What one unit of a layer sees of each input of the network, traced back window by window.
 
-Two intervals are followed along every axis. The one reaches as far as the windows do, into the padding and
-over the edges; the other holds only positions that are there, at every layer on the way. A unit of a vector
-has no position: it sees what the layers before it make of everything.
+Two boxes are followed. The one reaches as far as the windows do, into the padding and over the edges; the
+other holds exactly the positions that are there and reach the unit, at every layer on the way, and is told from
+the first of them to the last. A unit of a vector has no position: it sees what the layers before it make of
+everything.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Interval = tuple[int, int]
 
 MOST_WINDOWS: Final = 4096
 """Windows looked at from each end of an interval: behind them all are alike, and lie within."""
+MOST_POSITIONS: Final = 100_000
+"""Positions that are kept one by one; where there are more, only the first and the last are."""
 
 
 class UnitError(ValueError):
@@ -66,14 +69,18 @@ def look(graph: Graph, facts: Facts, node: int, position: Sequence[int]) -> Unit
     """
     shape = facts.shape(node)
     _check(graph.nodes[node].name, shape, position)
-    start = tuple((p, p + 1) for p in position)
+    start: Box = tuple(range(p, p + 1) for p in position)
     window = _trace(graph, facts, node, start, clip=False)
     inside = _trace(graph, facts, node, start, clip=True)
     seen = tuple(
-        Seen(graph.nodes[source].name, facts.shape(source), window.get(source), inside.get(source))
-        for source in graph.sources()
+        Seen(graph.nodes[i].name, facts.shape(i), _intervals(window.get(i)), _intervals(inside.get(i)))
+        for i in graph.sources()
     )
     return Unit(graph.nodes[node].name, shape, tuple(position), seen)
+
+
+def _intervals(box: Box | None) -> tuple[Interval, ...] | None:
+    return None if box is None else tuple((axis[0], axis[-1] + 1) for axis in box)
 
 
 def _check(name: str, shape: Shape, position: Sequence[int]) -> None:
@@ -87,11 +94,14 @@ def _check(name: str, shape: Shape, position: Sequence[int]) -> None:
             raise UnitError(f"`{name}` is {show(shape)}: its {axis} goes from 0 to {n - 1}, not to {at}")
 
 
-Box = tuple[Interval, ...]
+Positions = range | tuple[int, ...]
+"""Ascending positions along an axis, at least one."""
+
+Box = tuple[Positions, ...]
 
 
 def _trace(graph: Graph, facts: Facts, node: int, start: Box, *, clip: bool) -> dict[int, Box]:
-    """From the last layer to the first: of each node the hull of what all its readers need."""
+    """From the last layer to the first: of each node all that its readers need."""
     needed: dict[int, Box] = {node: start}
     for index in range(node, -1, -1):
         box = needed.get(index)
@@ -101,7 +111,7 @@ def _trace(graph: Graph, facts: Facts, node: int, start: Box, *, clip: bool) -> 
         for source, shape in zip(graph.nodes[index].inputs, shapes, strict=True):
             before = _before(layer.window(*shapes), box, shape, facts.shape(index), clip)
             if before is not None:
-                needed[source] = _hull(needed[source], before) if source in needed else before
+                needed[source] = tuple(map(_union, needed[source], before)) if source in needed else before
     return needed
 
 
@@ -111,36 +121,43 @@ def _before(window: object, box: Box, shape: Shape, after: Shape, clip: bool) ->
     if window == "pointwise" and len(sizes) == len(box):
         if shape[1:] == after[1:]:
             return box
-        return tuple((0, n) for n in sizes)  # one position that repeats over all of them
+        return tuple(map(range, sizes))  # one position that repeats over all of them
     if not isinstance(window, tuple) or not len(window) == len(sizes) == len(box):
-        return tuple((0, n) for n in sizes)
-    axes = [_axis(sight, edge, n, clip) for sight, edge, n in zip(window, box, sizes, strict=True)]
+        return tuple(map(range, sizes))
+    axes = [
+        _axis(sight, outputs, n if clip else None)
+        for sight, outputs, n in zip(window, box, sizes, strict=True)
+    ]
     known = tuple(axis for axis in axes if axis is not None)
     return known if len(known) == len(axes) else None
 
 
-def _axis(sight: AxisSight, edge: Interval, n: int, clip: bool) -> Interval | None:
-    """The hull of what the outputs of an interval see."""
-    outputs = range(*edge)
-    ends = {*outputs[: MOST_WINDOWS + sight.period], *outputs[-MOST_WINDOWS - sight.period :]}
-    spans = [_span(sight.seen(output), n if clip else None) for output in ends]
-    known = [span for span in spans if span is not None]
-    return (min(first for first, _ in known), max(stop for _, stop in known)) if known else None
-
-
-def _span(seen: range, n: int | None) -> Interval | None:
-    """From the first position to behind the last; only those that are there, where `n` is given."""
-    if not seen:
+def _axis(sight: AxisSight, outputs: Positions, n: int | None) -> Positions | None:
+    """What some outputs see: the positions that are there; without `n` from the first to the last."""
+    most = MOST_WINDOWS + sight.period
+    ends = outputs if len(outputs) <= 2 * most else (*outputs[:most], *outputs[-most:])
+    ranges = [found for output in ends if (found := _inside(sight.seen(output), n))]
+    if not ranges:
         return None
+    if n is None or len(ends) < len(outputs) or sum(map(len, ranges)) > MOST_POSITIONS:
+        return range(min(found[0] for found in ranges), max(found[-1] for found in ranges) + 1)
+    return tuple(sorted({position for found in ranges for position in found}))
+
+
+def _inside(seen: range, n: int | None) -> range:
+    """Those of the positions that are in an axis of `n`; all of them without it."""
     if n is None:
-        return seen[0], seen[-1] + 1
-    skipped = max(-(-(0 - seen.start) // seen.step), 0)
-    inside = range(seen.start + skipped * seen.step, min(seen.stop, n), seen.step)
-    return (inside[0], inside[-1] + 1) if inside else None
+        return seen
+    skipped = max(-(seen.start // seen.step), 0)
+    return range(seen.start + skipped * seen.step, min(seen.stop, n), seen.step)
 
 
-def _hull(one: Box, other: Box) -> Box:
-    return tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True))
+def _union(one: Positions, other: Positions) -> Positions:
+    touching = one[0] <= other[-1] + 1 and other[0] <= one[-1] + 1
+    whole = isinstance(one, range) and isinstance(other, range) and touching
+    if whole or len(one) + len(other) > MOST_POSITIONS:
+        return range(min(one[0], other[0]), max(one[-1], other[-1]) + 1)
+    return tuple(sorted({*one, *other}))
 
 
 # --- in words -----------------------------------------------------------------------------------------------
@@ -182,7 +199,7 @@ def _of_input(seen: Seen) -> Iterable[str]:
     yield f"its window, unclipped, is {size}: {_ranges(seen.window)}; what lies outside is padding"
 
 
-def _ranges(box: Box) -> str:
+def _ranges(box: tuple[Interval, ...]) -> str:
     return " and ".join(_range(kind, edge) for kind, edge in zip(lines_of(len(box)), box, strict=True))
 
 
@@ -208,7 +225,7 @@ def unit_report(unit: Unit) -> Json:
     }
 
 
-def _box_report(box: Box | None) -> Json:
+def _box_report(box: tuple[Interval, ...] | None) -> Json:
     if box is None:
         return None
     return {

@@ -141,6 +141,7 @@ def test_network_with_unknown_shapes_has_rows(check, tmp_path):
         (["--columns", "zzz"], "help: the columns are name, what, kind"),
         (["--depth", "0"], "must be a number of at least 1, not `0`"),
         (["--unit", "4,7"], "--unit needs --layer"),
+        (["--json", "--depth", "1"], "--columns and --depth shape a table, and json is none"),
         (["--layer", "conv2", "--unit", "a"], "must be a position such as 4,7, not `a`"),
         (["--layer", "conv2", "--unit", "4,70"], "its width goes from 0 to 9, not to 70"),
         (["--layer", "conv9"], "`LeNet` has no layer `conv9`\nhelp: did you mean `conv"),

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cnnspec.cli.main import OK, main
 from cnnspec.language.source import Source
@@ -94,6 +96,37 @@ def test_windows_agree_with_the_table(path):
         for axis, unit, (first, stop) in zip(field, middle, window, strict=True):
             assert stop - first == axis.size
             assert first == axis.start + axis.jump * unit
+
+
+@st.composite
+def chains(draw):
+    """Lines of windows over a signal, some of which may not fit."""
+    lines = []
+    for _ in range(draw(st.integers(1, 4))):
+        kernel, stride, padding, dilation = (draw(st.integers(low, 3)) for low in (1, 1, 0, 1))
+        options = f"stride={stride} padding={padding} dilation={dilation}"
+        lines.append(f"{draw(st.sampled_from(['conv', 'conv_transpose']))} 1 {kernel} {options}")
+    return lines
+
+
+@given(chains(), st.integers(0, 10**6))
+@settings(max_examples=300, deadline=None)
+def test_positions_are_those_that_reach_the_unit(lines, choice):
+    """By brute force: positions are followed one by one, from the unit to the input."""
+    checked = check_source(Source("net.cnn", "\n".join(["network N {", "input 1x17", *lines, "}"])))
+    if not checked.ok:
+        return
+    graph, facts = checked.network()
+    last = len(graph.nodes) - 1
+    unit = choice % facts.shape(last)[1]
+    reached = {unit}
+    for node, layer in reversed(list(zip(graph.nodes, facts.layers, strict=True))[1:]):
+        window = node.layer.window(*layer.input_shapes)
+        if window != "pointwise":
+            n = layer.input_shapes[0][1]
+            reached = {p for output in reached for p in window[0].seen(output) if 0 <= p < n}
+    (found,) = look(graph, facts, last, (unit,)).seen
+    assert found.inside == (((min(reached), max(reached) + 1),) if reached else None)
 
 
 @pytest.mark.parametrize(("position", "said"), [((1,), "2 spatial axes, not 1"), ((0, 10), "not to 10")])
