@@ -1,8 +1,8 @@
 """What one unit of a layer sees of each input of the network, traced back window by window.
 
 Two boxes are followed. The one reaches as far as the windows do, into the padding and over the edges; the
-other holds exactly the positions that are there and reach the unit, at every layer on the way, and is told from
-the first of them to the last. A unit of a vector has no position: it sees what the layers before it make of
+other holds exactly the positions that are there and reach the unit, at every layer on the way, and is told
+from the first of them to the last. A unit of a vector has no position: it sees what the layers before it make of
 everything.
 """
 

@@ -202,7 +202,9 @@ def test_unknown_word_that_resembles_nothing_is_told_of_the_list(capsys):
     assert "help: `cnnspec explain --list` shows all of them" in refused(capsys, "xyzzyxyzzy")
 
 
-@pytest.mark.parametrize("given", [[], ["conv", "dense"], ["specs/lenet.cnn", "conv1", "conv2"], ["--list", "conv"]])
+@pytest.mark.parametrize(
+    "given", [[], ["conv", "dense"], ["specs/lenet.cnn", "conv1", "conv2"], ["--list", "conv"]]
+)
 def test_wrong_number_of_words_is_a_usage_error(capsys, given):
     assert "usage: cnnspec explain" in refused(capsys, *given)
 
