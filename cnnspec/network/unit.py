@@ -2,8 +2,8 @@
 
 Two boxes are followed. The one reaches as far as the windows do, into the padding and over the edges; the
 other holds exactly the positions that are there and reach the unit, at every layer on the way, and is told
-from the first of them to the last. A unit of a vector has no position: it sees what the layers before it make of
-everything.
+from the first of them to the last. A unit of a vector has no position: it sees what the layers before it make
+of everything.
 """
 
 from __future__ import annotations
