@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
 
 from cnnspec.language.source import Source, Span
-from cnnspec.layers import Layer, Shape, base
+from cnnspec.layers import Layer, Shape
 from cnnspec.layers.activations import Relu, Sigmoid, Softmax
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
+from cnnspec.layers.merging import Add
 from cnnspec.layers.pooling import AvgPool, MaxPool
 from cnnspec.layers.regularization import Dropout
 from cnnspec.layers.shapes import Input
@@ -19,19 +19,6 @@ from cnnspec.network.graph import Facts, Graph, LayerFacts, Node, Origin, Recept
 NOWHERE = Span(Source("<test>", ""), 0, 0)
 ORIGIN = Origin(NOWHERE, NOWHERE, {}, ())
 
-
-class Add(Layer):
-    """Sum of several inputs: a kind that the language does not have yet."""
-
-    family: ClassVar = "merge"
-    keyword: ClassVar[str] = "add"
-    arity: ClassVar[int] = 2
-
-    def infer(self, *inputs: Shape) -> Shape:
-        return inputs[0]
-
-
-del base._KINDS["add"]
 
 Step = Layer | tuple[str, Layer] | tuple[str, Layer, tuple[str, ...]]
 
