@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cnnspec.api import LayerSummary, Network, load, loads, train
-    from cnnspec.language.diagnostics import Diagnostic, SpecError
+    from cnnspec.language.diagnostics import Diagnostic
+    from cnnspec.language.errors import SpecError
 
 _HOME = {
     "Diagnostic": "cnnspec.language.diagnostics",
     "LayerSummary": "cnnspec.api",
     "Network": "cnnspec.api",
-    "SpecError": "cnnspec.language.diagnostics",
+    "SpecError": "cnnspec.language.errors",
     "load": "cnnspec.api",
     "loads": "cnnspec.api",
     "train": "cnnspec.api",

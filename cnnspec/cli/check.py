@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnspec.cli._output import print_diagnostics, print_table
 from cnnspec.cli._parameters import add_parameters, position
 from cnnspec.cli.main import FINDINGS, OK
-from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.errors import SpecError
 from cnnspec.language.syntax import Block
 from cnnspec.network.bind import signature
 from cnnspec.network.check import check_file

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, OK, USAGE
-from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.errors import SpecError
 from cnnspec.network.check import check_file
 from cnnspec.network.diff import compare, diff_columns, diff_notes, diff_report, diff_rows
 from cnnspec.network.table import plain

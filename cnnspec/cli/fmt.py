@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli._parameters import add_parameters
 from cnnspec.cli.main import FINDINGS, OK, CommandError
-from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.errors import SpecError
 from cnnspec.language.formatter import format_source
 from cnnspec.language.reading import STDIN, read
 from cnnspec.language.saving import save

@@ -11,7 +11,6 @@ import argparse
 import importlib
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
@@ -49,8 +48,9 @@ class CommandError(Exception):
 
 def commands() -> list[str]:
     """The names of all commands, read from this folder."""
-    files = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-    return [name for name in files if name != "main" and not name.startswith("_")]
+    files = [name for name in os.listdir(os.path.dirname(__file__)) if name.endswith(".py")]
+    names = sorted(name.removesuffix(".py") for name in files)
+    return [name for name in names if name != "main" and not name.startswith("_")]
 
 
 def load(name: str) -> Command:
@@ -129,7 +129,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _report(error: Exception, *, quiet: bool) -> int:
     """One error, in the user's words; an error of ours says so."""
-    from cnnspec.language.diagnostics import SpecError
+    from cnnspec.language.errors import SpecError
 
     if isinstance(error, SpecError):
         from cnnspec.cli._output import print_diagnostics

@@ -76,19 +76,6 @@ class Diagnostic:
         return self.severity is Severity.ERROR
 
 
-class SpecError(Exception):
-    """A spec cannot be used. `diagnostics` holds every finding; `str()` is the rendered text."""
-
-    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = tuple(diagnostics)
-        super().__init__(self.diagnostics)
-
-    def __str__(self) -> str:
-        from cnnspec.language.rendering import render_all
-
-        return "\n" + render_all(self.diagnostics)
-
-
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Findings in the order of the file, each once; those over the limit are only counted."""
 

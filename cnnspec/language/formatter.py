@@ -15,7 +15,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.errors import SpecError
 from cnnspec.language.parser import parse
 from cnnspec.language.record import field, state
 from cnnspec.language.tokens import NEWLINE, Token, tokenize

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
-from cnnspec.language.diagnostics import Diagnostic, SpecError, did_you_mean
+from cnnspec.language.diagnostics import Diagnostic, did_you_mean
+from cnnspec.language.errors import SpecError
 from cnnspec.language.limits import MAX_FILE_BYTES
 from cnnspec.language.source import Source
 
@@ -84,9 +84,9 @@ def _specs_in(folder: str) -> tuple[str, ...]:
 
 
 def _similar_files(name: str) -> tuple[str, ...]:
-    path = Path(name)
+    folder, wanted = os.path.split(name)
     try:
-        names = [entry.name for entry in os.scandir(path.parent) if entry.name.endswith(".cnn")]
+        names = [entry.name for entry in os.scandir(folder or ".") if entry.name.endswith(".cnn")]
     except (OSError, ValueError):
         return ()
-    return did_you_mean(path.name, names)
+    return did_you_mean(wanted, names)

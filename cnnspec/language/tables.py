@@ -10,8 +10,8 @@ stores them again:
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from cnnspec.language.record import record
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lark import Lark
     from lark.grammar import Symbol
 
-HERE: Final = Path(__file__).parent
-GRAMMAR: Final = HERE / "grammar.lark"
-STORED: Final = HERE / "grammar.json"
+HERE: Final = os.path.dirname(__file__)
+GRAMMAR: Final = os.path.join(HERE, "grammar.lark")
+STORED: Final = os.path.join(HERE, "grammar.json")
 END: Final = "$END"
 
 
@@ -78,8 +78,8 @@ class Tables:
 @cache
 def load() -> Tables:
     """The tables of the grammar as it is now."""
-    grammar = GRAMMAR.read_text(encoding="utf-8")
-    stored: Stored | None = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else None
+    grammar = read_text(GRAMMAR)
+    stored: Stored | None = json.loads(read_text(STORED)) if os.path.exists(STORED) else None
     if stored is None or stored["grammar"] != grammar:
         stored = compile_grammar(grammar)
     return Tables(
@@ -94,6 +94,12 @@ def load() -> Tables:
         punctuation=stored["punctuation"],
         patterns=tuple((name, pattern) for name, pattern in stored["patterns"]),
     )
+
+
+def read_text(path: str) -> str:
+    """The text of a file of this package; `pathlib` would take longer to import than to use."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def lark(grammar: str, *, strict: bool = False) -> Lark:
@@ -156,8 +162,9 @@ def _filtered(symbol: Symbol) -> bool:
 
 def main() -> None:
     """Store the tables of the present grammar."""
-    stored = compile_grammar(GRAMMAR.read_text(encoding="utf-8"))
-    STORED.write_text(json.dumps(stored, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
+    stored = compile_grammar(read_text(GRAMMAR))
+    with open(STORED, "w", encoding="utf-8") as file:
+        file.write(json.dumps(stored, separators=(",", ":"), sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

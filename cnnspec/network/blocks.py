@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.language.diagnostics import Diagnostic, Label, SpecError
+from cnnspec.language.diagnostics import Diagnostic, Label
+from cnnspec.language.errors import SpecError
 from cnnspec.language.limits import MAX_NESTING, MAX_USE_DEPTH
 from cnnspec.language.parser import parse
 from cnnspec.language.reading import STDIN, read

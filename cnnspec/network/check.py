@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnspec.language.diagnostics import Diagnostic, Label, SpecError, in_order
+from cnnspec.language.diagnostics import Diagnostic, Label, in_order
+from cnnspec.language.errors import SpecError
 from cnnspec.language.parser import parse
 from cnnspec.language.reading import read
 from cnnspec.language.record import record

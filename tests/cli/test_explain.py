@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_every_word_of_the_language_has_a_page():
 def grammar():
     from cnnspec.language.tables import GRAMMAR
 
-    return GRAMMAR.read_text(encoding="utf-8")
+    return Path(GRAMMAR).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=page_name)

@@ -12,7 +12,7 @@ from unicodedata import category
 
 import pytest
 
-from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.errors import SpecError
 from cnnspec.language.limits import MAX_FINDINGS
 from cnnspec.language.reading import decode
 from cnnspec.language.rendering import render_all

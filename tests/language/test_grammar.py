@@ -21,7 +21,7 @@ from cnnspec.recipe import kinds as recipe_kinds
 from tests.language import soup
 from tests.support import golden
 
-GRAMMAR = tables.GRAMMAR.read_text("utf-8")
+GRAMMAR = tables.read_text(tables.GRAMMAR)
 LARK = tables.lark(GRAMMAR)
 TEXTS = [path.read_text("utf-8") for boundary in ("tree", "diagnostics") for path in golden.cases(boundary)]
 
@@ -44,7 +44,7 @@ def test_the_grammar_has_no_conflicts():
 
 def test_the_stored_tables_are_those_of_the_grammar():
     fresh = json.loads(json.dumps(tables.compile_grammar(GRAMMAR)))
-    stored = json.loads(tables.STORED.read_text("utf-8"))
+    stored = json.loads(tables.read_text(tables.STORED))
     assert stored == fresh, "run `python -m cnnspec.language.tables`"
 
 

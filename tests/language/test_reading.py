@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cnnspec.language.diagnostics import SpecError
+from cnnspec.language.errors import SpecError
 from cnnspec.language.limits import MAX_FILE_BYTES
 from cnnspec.language.reading import decode, read
 from cnnspec.language.rendering import render_all

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnspec.language.diagnostics import Diagnostic, Label, Severity, SpecError, did_you_mean, in_order
+from cnnspec.language.diagnostics import Diagnostic, Label, Severity, did_you_mean, in_order
+from cnnspec.language.errors import SpecError
 from cnnspec.language.limits import MAX_FINDINGS
 from cnnspec.language.rendering import MAX_WIDTH, render, render_all, summary
 from cnnspec.language.source import Source
