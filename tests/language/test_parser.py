@@ -1,7 +1,5 @@
 """Text to syntax tree: what stands where, and how faults are read over."""
 
-
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
