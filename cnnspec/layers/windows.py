@@ -10,6 +10,7 @@ Along one axis of length `n` a window of `kernel` positions, `dilation` apart, m
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 from cnnspec.language.record import record
@@ -85,6 +86,7 @@ def same_pads(n: int, kernel: int, stride: int, dilation: int) -> tuple[int, int
     return total // 2, total - total // 2
 
 
+@lru_cache(maxsize=256)  # a layer asks several times, and many layers are alike
 def sliding(
     shape: Shape,
     keyword: str,
