@@ -148,7 +148,8 @@ class Labels:
         node = self.graph.nodes[index]
         params = self.facts.layers[index].params
         text = times(node.layer.written())
-        if node.name.removeprefix(node.layer.keyword).strip("0123456789"):
+        own = node.name.rpartition(".")[2]  # without the block and the chain that it belongs to
+        if own.removeprefix(node.layer.keyword).strip("0123456789"):
             text = f"{shorten(node.name)}: {text}"
         return shorten(text) + (f", {params:,} params" if params else "")
 
