@@ -96,6 +96,14 @@ def test_unet_has_its_published_figures():
     assert [axis.size for axis in facts.layers[bottom].receptive_field] == [140, 140]
 
 
+def test_lenet5_of_1998_has_its_published_figures():
+    graph, facts = network("lenet5_1998")
+    assert facts.totals().trainable_params == 60_000
+    assert [(axis.size, axis.jump) for axis in facts.layers[last_map(graph, facts)].receptive_field] == [
+        (32, 4)
+    ] * 2
+
+
 def test_vgg16_sees_so_much_behind_each_pooling():
     assert fields(*network("vgg16"), "maxpool") == [6, 16, 44, 100, 212]
 
