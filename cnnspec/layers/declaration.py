@@ -167,6 +167,8 @@ def written(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
+        if len(value) == 1 and isinstance(value[0], int):
+            return str(value[0])
         if len(value) > 1 and all(isinstance(item, int) and item > 0 for item in value):
             return "x".join(map(str, value))
         return "(" + ", ".join(map(written, value)) + ")"
