@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Literal, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,8 +286,23 @@ def add_product(a: Array, b: Array, total: Array, spare: Array, moment: Moment |
 
 def add_rows(rows: Array, total: Array, spare: Array, moment: Moment) -> Run:
     """Bind the sum of each row of `rows`, added to `total` but for the first piece."""
-    ones = np.ones((rows.shape[-1], 1), rows.dtype)
+    ones = constant(1, (rows.shape[-1], 1), rows.dtype)
     return add_product(rows, ones, total[:, None], spare[:, None], moment)
+
+
+_CONSTANTS: Final[WeakValueDictionary[tuple[float, Shape, np.dtype[np.float32]], Array]] = (
+    WeakValueDictionary()
+)
+
+
+def constant(value: float, shape: Shape, dtype: np.dtype[np.float32]) -> Array:
+    """An array of one value, for reading only; all who ask for the same one share it while they last."""
+    array = _CONSTANTS.get((value, shape, dtype))
+    if array is None:
+        array = np.full(shape, value, dtype)
+        array.flags.writeable = False
+        _CONSTANTS[value, shape, dtype] = array
+    return array
 
 
 _KERNELS: Final[dict[type[Layer], type[Kernel[Layer]]]] = {}

@@ -26,6 +26,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Site,
     add_rows,
     computes,
+    constant,
     copying,
     in_turn,
     nothing,
@@ -85,7 +86,7 @@ class BatchNormKernel(Kernel[BatchNorm]):
         x, y, c = x[k], y[k], c[k]
         w, b = self._affine(at, k)
         mean, var, s, ws = at.scratch["statistics"][:, k]
-        ones, share = np.ones(x.shape[1], x.dtype), x.dtype.type(1 / x.shape[1])
+        ones, share = constant(1, x.shape[1:2], x.dtype), x.dtype.type(1 / x.shape[1])
         epsilon = x.dtype.type(self.layer.epsilon)
 
         def run() -> None:
@@ -152,7 +153,7 @@ class BatchNormKernel(Kernel[BatchNorm]):
         to = None if dx is None else dx[k]
         dw, db = (at.sums.get(name, at.scratch[name])[k] for name in ("weight", "bias"))
         mean, slope, s, ws = at.scratch["statistics"][:, k]
-        ones, share = np.ones(dy.shape[1], dy.dtype), dy.dtype.type(1 / dy.shape[1])
+        ones, share = constant(1, dy.shape[1:2], dy.dtype), dy.dtype.type(1 / dy.shape[1])
 
         def run() -> None:
             np.matmul(dy, ones, out=db)
@@ -219,7 +220,7 @@ class SampleNormKernel(Kernel[LayerNorm | GroupNorm | InstanceNorm]):
         """`z = (x - mean) s`, `y = w z + b`."""
         x, y, z = (self._sets(array) for array in (at.x[0], at.y, at.scratch["normed"]))
         mean, s = self._sets_of_one(at)
-        average = np.full((1, x.shape[1]), 1 / x.shape[1], x.dtype)
+        average = constant(1 / x.shape[1], (1, x.shape[1]), x.dtype)
         epsilon = x.dtype.type(self.layer.epsilon)
 
         def normalize() -> None:
@@ -264,7 +265,7 @@ class SampleNormKernel(Kernel[LayerNorm | GroupNorm | InstanceNorm]):
             self._sets(array) for array in (at.dy, at.scratch["normed"], at.scratch["product"], dx)
         )
         mean, s = self._sets_of_one(at)
-        average = np.full((1, g.shape[1]), 1 / g.shape[1], g.dtype)
+        average = constant(1 / g.shape[1], (1, g.shape[1]), g.dtype)
 
         def run() -> None:
             np.matmul(average, gz, out=mean)
