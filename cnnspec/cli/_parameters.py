@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.parser import parse
 from cnnspec.language.source import Source
@@ -13,7 +13,9 @@ from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
 if TYPE_CHECKING:
     from cnnspec.layers.options import Value
 
-_AROUND = "block _ {\nlet "
+MOST: Final = 10**9
+"""The largest number of epochs or of images in a batch that is taken."""
+_AROUND: Final = "block _ {\nlet "
 
 
 def add_parameters(
@@ -52,6 +54,21 @@ def position(text: str) -> tuple[int, ...]:
     if all(number.isdecimal() for number in numbers):
         return tuple(map(int, numbers))
     raise argparse.ArgumentTypeError(f"must be a position such as 4,7, not `{text}`")
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole number within bounds."""
+    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
+    if not least <= int(text) <= most:
+        bound = f"at least {least}" if int(text) < least else f"at most {most}"
+        raise argparse.ArgumentTypeError(f"must be {bound}, not {int(text)}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of epochs or of images in a batch."""
+    return whole(text, 1, MOST)
 
 
 def read_assignment(text: str) -> tuple[str, Value]:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cnnspec.cli._output import print_diagnostics, print_table
-from cnnspec.cli._parameters import add_parameters, position
+from cnnspec.cli._parameters import add_parameters, count, position
 from cnnspec.cli.main import FINDINGS, OK
 from cnnspec.language.errors import SpecError
 from cnnspec.language.syntax import Block
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnnspec.language.diagnostics import Diagnostic
     from cnnspec.layers.options import Value
     from cnnspec.network.check import Checked
+    from cnnspec.network.report import Json
 
 SUMMARY = "check shapes, parameters, costs and receptive fields, layer by layer"
 EXAMPLES = """examples:
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   cnnspec check net.cnn --csv > net.csv    or --markdown
   cnnspec check net.cnn --layer conv2 --unit 4,7    what that unit sees of the input
   cnnspec check net.cnn --solve input      the input sizes at which everything fits
+  cnnspec check net.cnn --memory --batch 64    what training at this batch will need
   cnnspec check --format github *.cnn      annotations for a workflow; sarif for code scanning
 """
 
@@ -70,6 +72,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--unit", type=position, metavar="Y,X", help="with --layer: the unit at this position"
     )
     parser.add_argument("--solve", choices=("input",), help="list the input sizes at which everything fits")
+    parser.add_argument("--memory", action="store_true", help="tell what training will need, by what for")
+    parser.add_argument(
+        "--batch", type=count, metavar="N", help="with --memory: images in a step, where not the file's"
+    )
     parser.set_defaults(usage_error=parser.error)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but findings")
     parser.add_argument("--strict", action="store_true", help="let warnings count as errors: exit status 1")
@@ -98,6 +104,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error("the following arguments are required: FILE")
     if arguments.unit is not None and arguments.layer is None:
         arguments.usage_error("--unit needs --layer, which names the unit's layer")
+    if arguments.batch is not None and not arguments.memory:
+        arguments.usage_error("--batch needs --memory, which is told for a batch")
+    if arguments.memory and arguments.format not in ("table", "json"):
+        arguments.usage_error(f"--memory goes with a table or with --json, not with {arguments.format}")
     if arguments.format in ("json", "github", "sarif") and (arguments.columns or arguments.depth):
         arguments.usage_error(f"--columns and --depth shape a table, and {arguments.format} is none")
     results = [_check(name, arguments.set) for name in arguments.files]
@@ -110,15 +120,26 @@ def run(arguments: argparse.Namespace) -> int:
         _annotate(diagnostics, arguments.format)
     elif arguments.format == "json":
         documents = [
-            report(checked) if checked else failed_report(name, findings)
+            _document(checked, arguments) if checked else failed_report(name, findings)
             for name, (checked, findings) in zip(arguments.files, results, strict=True)
         ]
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
     elif not arguments.quiet:
         _print_tables([checked for checked, _ in results if checked], arguments)
+        if arguments.memory:
+            _print_memory([checked for checked, _ in results if checked], arguments.batch)
     if diagnostics:
         print_diagnostics(diagnostics, quiet=arguments.quiet)
     return FINDINGS if any(finding.is_error or arguments.strict for finding in diagnostics) else OK
+
+
+def _document(checked: Checked, arguments: argparse.Namespace) -> Json:
+    document = report(checked)
+    if arguments.memory:
+        from cnnspec.cli._memory import memory_report
+
+        document["memory"] = memory_report(checked, arguments.batch)
+    return document
 
 
 def _answer(results: Sequence[Checked], arguments: argparse.Namespace) -> None:
@@ -157,6 +178,14 @@ def _emit(results: Sequence[Checked], stage: str) -> None:
 
     for checked in results:
         print(dump({"tree": checked.tree, "graph": checked.graph, "facts": checked.facts}[stage]))
+
+
+def _print_memory(results: Sequence[Checked], batch: int | None) -> None:
+    from cnnspec.cli._memory import memory_lines
+
+    for checked in results:
+        if checked.ok and checked.graph:
+            print("\n".join(["", *memory_lines(checked, batch)]))
 
 
 def _print_tables(results: Sequence[Checked], arguments: argparse.Namespace) -> None:

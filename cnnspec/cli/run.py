@@ -7,11 +7,11 @@ import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cnnspec.cli._interruption import Interruption
 from cnnspec.cli._output import grouped, print_diagnostics
-from cnnspec.cli._parameters import add_parameters
+from cnnspec.cli._parameters import add_parameters, count, whole
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK
 from cnnspec.language.record import replace
 from cnnspec.network.check import check_file
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from cnnspec.cli._progress import Display
     from cnnspec.language.source import Source
     from cnnspec.network.graph import Facts, Graph
-    from cnnspec.numpy_backend.plan import Plan
     from cnnspec.training import DataSet, Epoch, Step, TrainableModel, TrainingError
     from cnnspec.training.recorder import Recorder
 
@@ -36,8 +35,6 @@ EXAMPLES = """examples:
 The folder holds weights.safetensors (after the last finished epoch), metrics.csv (a row an epoch),
 curves.svg and run.json (the file, the settings, the versions, the outcome).
 """
-MOST: Final = 10**9
-"""The largest number of epochs or of images in a batch that is taken."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="new or empty folder for the results; runs/NAME-1, -2 ... unless given",
     )
-    parser.add_argument("--epochs", type=_count, metavar="N", help="passes over the training images")
-    parser.add_argument("--batch", type=_count, metavar="N", help="images in a step")
+    parser.add_argument("--epochs", type=count, metavar="N", help="passes over the training images")
+    parser.add_argument("--batch", type=count, metavar="N", help="images in a step")
     parser.add_argument("--seed", type=_seed, metavar="N", help="what initial weights and order follow from")
     parser.add_argument("--data", type=_data, metavar="NAME", help="data set: " + ", ".join(kinds("data")))
     parser.add_argument(
@@ -94,21 +91,8 @@ def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
 # --- arguments --------------------------------------------------------------------------------------------
 
 
-def _whole(text: str, least: int, most: int) -> int:
-    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20):
-        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
-    if not least <= int(text) <= most:
-        bound = f"at least {least}" if int(text) < least else f"at most {most}"
-        raise argparse.ArgumentTypeError(f"must be {bound}, not {int(text)}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1, MOST)
-
-
 def _seed(text: str) -> int:
-    return _whole(text, 0, 10**18)
+    return whole(text, 0, 10**18)
 
 
 def _data(text: str) -> type[DataKind]:
@@ -200,21 +184,13 @@ def _learn(
 
 
 def _check_memory(graph: Graph, facts: Facts, recipe: Recipe) -> None:
-    from cnnspec.numpy_backend.plan import make_plan
-    from cnnspec.training import TrainingError
     from cnnspec.training.datasets.load import data_bytes, image_count
     from cnnspec.training.machine import available_memory
-    from cnnspec.training.memory import check_memory
+    from cnnspec.training.memory import check_memory, plan_training
     from cnnspec.training.optimizers import state_bytes
 
-    def plan_for(batch: int) -> Plan:
-        try:
-            return make_plan(graph, facts, batch=batch, training=True, loss=recipe.loss)
-        except (ValueError, NotImplementedError) as error:
-            raise TrainingError(f"this network cannot be trained: {error}") from error
-
     check_memory(
-        plan_for,
+        lambda batch: plan_training(graph, facts, recipe, batch),
         min(recipe.batch, image_count(recipe.data)),
         data_bytes=data_bytes(recipe.data),
         state_bytes=state_bytes(recipe.optimizer, facts),

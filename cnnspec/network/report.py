@@ -16,7 +16,7 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 SCHEMA: Final = "cnnspec-check-1"
 
 
-def report(checked: Checked) -> Json:
+def report(checked: Checked) -> dict[str, Json]:
     """One file: findings, layers and totals. A layer behind an error has the shape `null`."""
     graph, facts = checked.graph, checked.facts
     layers = zip(graph.nodes, facts.layers, strict=True) if graph else ()
@@ -38,7 +38,7 @@ def report(checked: Checked) -> Json:
     }
 
 
-def failed_report(name: str, diagnostics: Sequence[Diagnostic]) -> Json:
+def failed_report(name: str, diagnostics: Sequence[Diagnostic]) -> dict[str, Json]:
     """A file that could not be read."""
     return {
         "schema": SCHEMA,

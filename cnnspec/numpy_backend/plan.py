@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from cnnspec.layers import product
+from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
 from cnnspec.numpy_backend.kernels.base import Kernel, Layout, kernel_of
@@ -262,11 +262,7 @@ def _bytes_by_node(
     """Weights, gradients, what is made of them, and the node's buffers as if none shared memory."""
     sizes = []
     for layer, kernel in zip(facts.layers, kernels, strict=True):
-        shared = sum(map(product, kernel.shared().values()))
-        sums = sum(map(product, kernel.sums().values()))
-        weights = sum(weight.size for weight in layer.weights)
-        kept = weights + shared + (layer.params + workers * sums if training else 0)
-        sizes.append(kept * item)
+        sizes.append(standing(layer, kernel, workers, training).total * item)
     for buffer in buffers.all:
         sizes[buffer.node] += workers * aligned(buffer.size(piece, item))
     return {node.name: size for node, size in zip(graph.nodes, sizes, strict=True)}

@@ -6,10 +6,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from cnnspec.network.table import in_bytes
+from cnnspec.numpy_backend.account import Account, account
+from cnnspec.numpy_backend.plan import make_plan
 from cnnspec.training.errors import TrainingError
+from cnnspec.training.model import usable_loss
+from cnnspec.training.optimizers import state_bytes
+
+if TYPE_CHECKING:
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.numpy_backend.plan import Plan
+    from cnnspec.recipe import Recipe
+
+
+def plan_training(graph: Graph, facts: Facts, recipe: Recipe, batch: int) -> Plan:
+    """The plan with which a network is trained as a recipe says.
+
+    Raises:
+        TrainingError: the backend cannot train it.
+    """
+    try:
+        return make_plan(graph, facts, batch=batch, training=True, loss=usable_loss(graph, facts, recipe))
+    except (ValueError, NotImplementedError) as error:
+        raise TrainingError(f"this network cannot be trained: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """The bytes of a step of training: what the plan needs, and what the optimizer keeps."""
+
+    plan: Plan
+    parts: Account
+    optimizer: int
+
+    @property
+    def peak(self) -> int:
+        """The most at any time, which is all of it: nothing is allocated in a step."""
+        return self.plan.total_bytes + self.optimizer
+
+    @property
+    def images_at_once(self) -> int:
+        """Images whose activations are kept at a time: a piece of the batch for each worker."""
+        return min(self.plan.workers * self.plan.micro_batch, self.plan.batch)
+
+
+def training_memory(graph: Graph, facts: Facts, recipe: Recipe, batch: int | None = None) -> TrainingMemory:
+    """What training as a recipe says will need, without the data; nothing is allocated.
+
+    Raises:
+        TrainingError: the backend cannot train the network.
+    """
+    plan = plan_training(graph, facts, recipe, batch or recipe.batch)
+    return TrainingMemory(plan, account(plan), state_bytes(recipe.optimizer, facts))
 
 
 class Sized(Protocol):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnnspec.numpy_backend.ports import Arrays as Outputs
     from cnnspec.numpy_backend.ports import Given
     from cnnspec.recipe import Optimizer, Recipe
+    from cnnspec.recipe.learning import Loss
 
 
 class TrainableModel:
@@ -102,8 +103,7 @@ def build_model(
         batch: the largest batch, where it is not the recipe's.
         weights: values to begin with instead.
     """
-    outputs = [facts.shape(node) for node in graph.outputs]
-    loss = recipe.loss if [len(shape) for shape in outputs] == [1] else None
+    loss = usable_loss(graph, facts, recipe)
     model = compile_graph(graph, facts, batch=batch or recipe.batch, training=True, loss=loss)
     model.seed(recipe.seed)
     for name, values in (
@@ -111,3 +111,9 @@ def build_model(
     ):
         model.weights[name] = values
     return TrainableModel(model, recipe.optimizer)
+
+
+def usable_loss(graph: Graph, facts: Facts, recipe: Recipe) -> Loss | None:
+    """The loss of a recipe where the output is one vector of classes; nothing elsewhere."""
+    outputs = [facts.shape(node) for node in graph.outputs]
+    return recipe.loss if [len(shape) for shape in outputs] == [1] else None

@@ -58,9 +58,17 @@ class SgdUpdate(Update):
             np.subtract(weight, scratch, out=weight)
 
 
+@singledispatch
 def state_bytes(optimizer: Optimizer, facts: Facts) -> int:
-    """An upper bound of the memory that an update keeps: a velocity for each parameter, and scratch."""
-    return 2 * facts.totals().weight_bytes
+    """The memory that an update keeps, in bytes; each kind registers its own."""
+    raise NotImplementedError(optimizer.keyword)
+
+
+@state_bytes.register(Sgd)
+def _sgd_bytes(optimizer: Sgd, facts: Facts) -> int:
+    """With momentum a velocity for each parameter, and room for the largest weight's step."""
+    sizes = [weight.size for layer in facts.layers for weight in layer.weights if weight.trainable]
+    return 4 * ((sum(sizes) if optimizer.momentum else 0) + max(sizes, default=0))
 
 
 @singledispatch
