@@ -71,7 +71,8 @@ def _field(node: Node, known: Sequence[LayerFacts], shape: Shape) -> ReceptiveFi
         way = receptive_field.through(before.receptive_field, window, before.shape)
         if way is None:
             return None
-        ways.append(receptive_field.repeated(way, before.shape, shape))
+        repeats = window == "pointwise"  # a window says itself what it sees of a map of one position
+        ways.append(receptive_field.repeated(way, before.shape, shape) if repeats else way)
     return receptive_field.union(ways, shape)
 
 

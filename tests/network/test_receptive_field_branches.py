@@ -107,6 +107,14 @@ def test_upsampling_shares_the_jump_among_the_new_positions():
     assert (after.size, float(after.jump), after.varies) == (2, 0.5, False)
 
 
+def test_window_over_one_position_and_its_padding_does_not_repeat_it():
+    """Unit 2 of the padded map is the position that is there; the others are padding, 4 inputs apart."""
+    (axis,) = fields("maxpool 4\n pad 2", "1x4")
+    assert (axis.size, axis.jump, axis.start) == (4, 4, -8)
+    (gate,) = fields("x = conv 1 3\n maxpool 18\n multiply x")
+    assert (gate.size, gate.jump, gate.start) == (20, 0, 0)
+
+
 def test_axes_made_anew_see_everything():
     body = "conv 2 3x3\n reshape 4x24\n conv 2 3\n globalavgpool -> dense 3 -> reshape 3x1x1 -> upsample 4"
     field = fields(body, "1x10x8")
