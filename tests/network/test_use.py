@@ -1,7 +1,6 @@
 """`use`: the blocks of other files, and which files are refused."""
 
 import os
-import time
 
 import pytest
 
@@ -172,7 +171,5 @@ def test_forty_blocks_that_double_are_refused_at_once():
     blocks = ["block b0(n) { conv n 1x1 }"]
     blocks += [f"block b{i}(n) {{ b{i - 1} n -> b{i - 1} n }}" for i in range(1, 41)]
     text = "\n".join([*blocks, "network Net {", "    input 1x4x4", "    b40 8", "}"])
-    start = time.perf_counter()
-    checked = check_source(Source("net.cnn", text))
-    assert time.perf_counter() - start < 1, "milliseconds, with room for a slow machine"
+    checked = check_source(Source("net.cnn", text))  # counted one by one, 2^40 layers would never end
     assert [finding.code for finding in checked.diagnostics] == ["too-many-layers"]
