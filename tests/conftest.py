@@ -19,6 +19,12 @@ def update_golden(request):
     return request.config.getoption("--update-golden")
 
 
+@pytest.fixture
+def torch():
+    """PyTorch, the outside truth; tests that compare with it are skipped without it."""
+    return pytest.importorskip("torch")
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """The folder with the real data sets; tests that need it are skipped without it."""

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from cnnspec.layers.base import Weight
 from cnnspec.layers.convolution import Conv
@@ -35,7 +34,7 @@ def test_xavier_uniform_keeps_the_bound_and_the_variance(weight: Weight):
 
 
 @pytest.mark.parametrize("weight", [CONV, DENSE])
-def test_xavier_uniform_has_the_distribution_of_pytorch(weight: Weight):
+def test_xavier_uniform_has_the_distribution_of_pytorch(torch, weight: Weight):
     torch.manual_seed(0)
     theirs = torch.nn.init.xavier_uniform_(torch.empty(weight.shape)).numpy()
     ours = values(XavierUniform(), weight)
@@ -68,7 +67,7 @@ def test_pytorch_default_is_uniform_within_one_over_root_fan_in(weight: Weight):
     assert drawn.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
 
 
-def test_pytorch_default_has_the_spread_of_pytorchs_own_layers():
+def test_pytorch_default_has_the_spread_of_pytorchs_own_layers(torch):
     torch.manual_seed(0)
     layer = torch.nn.Conv2d(32, 64, 5).requires_grad_(False)
     drawn = values(PytorchDefault(), CONV)

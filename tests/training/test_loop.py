@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-import torch
 
 from cnnspec.layers.activations import Softmax
 from cnnspec.layers.dense import Dense
@@ -116,7 +115,7 @@ def network():
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 4), (3, 8), (1, 64)])
-def test_training_equals_pytorch_batch_by_batch(count: int, batch: int):
+def test_training_equals_pytorch_batch_by_batch(torch, count: int, batch: int):
     data = small_data(count)
     recipe = Recipe(optimizer=Sgd(lr=0.1, momentum=0.9), init=XavierUniform(), batch=batch, epochs=3, seed=4)
     graph, facts = network()

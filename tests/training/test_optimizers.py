@@ -4,7 +4,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 
 from cnnspec.recipe import Sgd, kinds
 from cnnspec.training.optimizers import make_update, state_bytes
@@ -14,7 +13,7 @@ STEPS = 50
 
 
 @pytest.mark.parametrize(("lr", "momentum"), [(0.1, 0.0), (0.1, 0.9), (0.01, 0.99), (0.9, 0.0)])
-def test_sgd_equals_pytorch_over_fifty_steps(lr: float, momentum: float):
+def test_sgd_equals_pytorch_over_fifty_steps(torch, lr: float, momentum: float):
     random = np.random.default_rng(3)
     shapes = {"conv1.weight": (6, 1, 5, 5), "conv1.bias": (6,), "dense1.weight": (10, 84)}
     weights = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from cnnspec.training.datasets import DataError
 from cnnspec.training.datasets.pixels import CHUNK_IMAGES, moments, normalize, prepare, resize
@@ -23,7 +22,7 @@ from cnnspec.training.datasets.pixels import CHUNK_IMAGES, moments, normalize, p
         ((3, 5), (224, 224)),
     ],
 )
-def test_resize_equals_pytorchs_interpolate(native: tuple[int, int], target: tuple[int, int]):
+def test_resize_equals_pytorchs_interpolate(torch, native: tuple[int, int], target: tuple[int, int]):
     images = np.random.default_rng(0).random((5, 2, *native), np.float32)
     theirs = torch.nn.functional.interpolate(
         torch.from_numpy(images), size=target, mode="bilinear", align_corners=False

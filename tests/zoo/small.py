@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from torch import nn
 
 from cnnspec.language.source import Source
 from cnnspec.network.check import check_source
 from cnnspec.network.graph import Facts, Graph
+from tests.zoo.specs import FIGURE_LINES, SPECS
 from tests.zoo.twins import TWINS
 
-SPECS = Path(__file__).parents[2] / "specs"
-FIGURE_LINES = re.compile(r"^ *expect .*\n| +: [0-9x]+$", re.MULTILINE)
 DROPOUT = re.compile(r"dropout [0-9.]+")
 
 

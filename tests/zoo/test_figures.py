@@ -15,7 +15,7 @@ import pytest
 from cnnspec.language.source import Source
 from cnnspec.network.check import check_file, check_source
 from cnnspec.network.graph import Facts, Graph
-from tests.zoo.small import FIGURE_LINES, SPECS
+from tests.zoo.specs import FIGURE_LINES, SPECS
 
 FIGURES = {
     # spec: params, MACs, receptive field and jump of the last map before it is pooled or flattened as a whole

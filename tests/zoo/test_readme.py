@@ -2,7 +2,7 @@
 
 import runpy
 
-from tests.zoo.small import SPECS
+from tests.zoo.specs import SPECS
 
 
 def test_page_says_what_the_compiler_finds():
