@@ -3,6 +3,7 @@
 from cnnspec.numpy_backend.kernels import (
     activations,
     adaptive,
+    batchnorm,
     channels,
     convolution,
     dense,
@@ -25,6 +26,7 @@ from cnnspec.numpy_backend.kernels import (
 __all__ = [
     "activations",
     "adaptive",
+    "batchnorm",
     "channels",
     "convolution",
     "dense",
