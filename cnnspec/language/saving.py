@@ -8,22 +8,23 @@ import tempfile
 from pathlib import Path
 
 
-def save(path: Path, content: bytes) -> None:
+def save(path: Path, *content: bytes | memoryview) -> None:
     """Write a file whole or not at all: a temporary file in the same folder, forced to disk, then renamed.
 
-    A symbolic link stays one, and what it points at is replaced; a device or a pipe is written to as it is.
+    The parts of the content follow each other. A symbolic link stays one, and what it points at is replaced;
+    a device or a pipe is written to as it is.
 
     Raises:
         OSError: the file cannot be written.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        path.write_bytes(b"".join(content))
         return
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-", suffix=".part")
     try:
         with open(handle, "wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _mode(path))
