@@ -87,7 +87,9 @@ def _usage(kind: type[Declaration], role: str = "") -> list[str]:
 def _otherwise(setting: str) -> list[str]:
     """What holds where a file is silent."""
     default = getattr(Recipe(), setting, None)
-    return [] if default is None else [f"Where a file does not say it: `{setting} {default}`.", ""]
+    if default is None or default == ():
+        return []
+    return [f"Where a file does not say it: `{setting} {default}`.", ""]
 
 
 def _options(kind: type[Declaration]) -> list[str]:

@@ -15,7 +15,7 @@ from cnnspec.explanations.declarations import (
     setting_page,
 )
 from cnnspec.layers import kinds as layer_kinds
-from cnnspec.recipe import ROLES, SCALARS
+from cnnspec.recipe import ROLES, SCALARS, SETTINGS
 from cnnspec.recipe import kinds as recipe_kinds
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _settings() -> Iterator[Topic]:
     for role in ROLES:
         choices = list(recipe_kinds(role))
         yield Topic(role, TRAIN, "one of: " + ", ".join(choices), role_page(role), {"choices": choices})
-    for scalar in SCALARS.values():
-        yield Topic(scalar.keyword, TRAIN, scalar.summary, setting_page(scalar), record(scalar))
+    for setting in (*SETTINGS.values(), *SCALARS.values()):
+        yield Topic(setting.keyword, TRAIN, setting.summary, setting_page(setting), record(setting))
 
 
 def _choices() -> Iterator[Topic]:

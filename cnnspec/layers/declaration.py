@@ -75,11 +75,15 @@ class Declaration:
     _options: ClassVar[Mapping[str, Option]] = {}
 
     def __init_subclass__(cls) -> None:
-        """Gather the options, and name the keyword: the snake case of the class name unless given."""
+        """Gather the options, those by position first, and name the keyword.
+
+        It is the snake case of the class name unless given.
+        """
         own = {name: value for name, value in cls.__dict__.items() if isinstance(value, Option)}
         for name in own:
             delattr(cls, name)
-        cls._options = {**cls._options, **own}
+        options = {**cls._options, **own}
+        cls._options = dict(sorted(options.items(), key=lambda item: not item[1].positional))
         if "keyword" not in cls.__dict__:
             cls.keyword = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         cls.summary = (cls.__doc__ or "").strip().partition("\n")[0]
@@ -166,7 +170,9 @@ def written(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, tuple):
+    if isinstance(value, str):
+        return value if value.isidentifier() else f'"{value}"'
+    if isinstance(value, tuple) and type(value) is tuple:
         if len(value) == 1 and isinstance(value[0], int):
             return str(value[0])
         if len(value) > 1 and all(isinstance(item, int) and item > 0 for item in value):

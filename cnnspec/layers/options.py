@@ -24,6 +24,15 @@ class Symbol(str):
     __slots__ = ()
 
 
+class Listed(tuple[float | str, ...]):
+    """Items of a list, which is written in square brackets: `[30, 60]`, `[conv1, "stage1.*"]`."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "[" + ", ".join(map(written, self)) + "]"
+
+
 def describe(value: object) -> str:
     """A value as messages name it: ``the name `foo` ``, `2.5`, `5x5`."""
     if isinstance(value, Symbol):
@@ -124,6 +133,40 @@ def non_negative(value: object) -> float:
     if number < 0:
         raise OptionError(f"must be at least 0, not {written(value)}")
     return number
+
+
+def _numbers(value: object, accept: Callable[[object], float]) -> Listed:
+    items = value if isinstance(value, tuple) else (value,)
+    if not items:
+        raise OptionError("must not be empty")
+    return Listed(accept(item) for item in items)
+
+
+def positive_numbers(value: object) -> Listed:
+    """Numbers above 0, as `[30, 60]`."""
+    return _numbers(value, positive)
+
+
+def numbers_of_at_least_0(value: object) -> Listed | None:
+    """Numbers of at least 0, as `[1, 2.5]`, one of them above 0; or nothing."""
+    if value is None:
+        return None
+    numbers = _numbers(value, non_negative)
+    if not any(numbers):
+        raise OptionError("must not all be 0")
+    return numbers
+
+
+def layer_names(value: object) -> Listed | None:
+    """Names of layers, or patterns: `conv1`, `"stage1.*"`, `[conv1, conv2]`; or nothing."""
+    if value is None:
+        return None
+    items = value if isinstance(value, tuple) else (value,)
+    for item in items:
+        if not isinstance(item, str) or not item:
+            help = 'put a name with dots or a pattern in quotes: `"stage1.*"`'
+            raise OptionError(f"must be names of layers, not {describe(item)}", help)
+    return Listed(map(str, items))
 
 
 def one_of(*names: str) -> Callable[[object], str]:

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
 from cnnspec.language.record import field, record
-from cnnspec.language.syntax import Broken, Identifier, LayerCall, Name, Train
+from cnnspec.language.syntax import Broken, Group, Identifier, LayerCall, Name, Train, depth
 from cnnspec.layers import show
 from cnnspec.network.bind import bind
 from cnnspec.network.evaluate import Scope
-from cnnspec.recipe import ROLES, SCALARS, Recipe, default_recipe, kinds
+from cnnspec.recipe import ROLES, SCALARS, SETTINGS, RecipeKind, default_recipe, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnspec.language.source import Span
+    from cnnspec.layers.declaration import Declaration
+    from cnnspec.network.bind import Bound
     from cnnspec.network.graph import Facts, Graph
-    from cnnspec.recipe import DataKind
+    from cnnspec.recipe import DataKind, Recipe, Setting
 
-SETTINGS: Final = (*ROLES, *SCALARS)
+KNOWN: Final = (*ROLES, *SETTINGS, *SCALARS)
+"""What a line of the `train` block may begin with."""
 
 
 @record
@@ -29,6 +32,16 @@ class LoweredRecipe:
     recipe: Recipe
     places: Mapping[str, Span] = field(default_factory=dict)
     faults: tuple[Diagnostic, ...] = ()
+
+
+@record
+class Statement:
+    """A line of the `train` block that was understood: the field of the recipe that it sets, and to what."""
+
+    field: str
+    value: Declaration | int
+    call: LayerCall
+    arguments: Mapping[str, Span]
 
 
 def lower_recipe(train: Train | None, graph: Graph | None, facts: Facts | None) -> LoweredRecipe:
@@ -41,60 +54,103 @@ def lower_recipe(train: Train | None, graph: Graph | None, facts: Facts | None) 
     for setting in train.settings:
         if isinstance(setting, Broken):
             continue
-        name = setting.keyword.text
-        if name in places:
-            first = Label(places[name], "first given here")
-            message = f"`{name}` is given twice"
-            faults.append(Diagnostic("given-twice", message, setting.keyword.span, labels=(first,)))
+        statement = _statement(setting, faults)
+        slot = statement.field if statement else setting.keyword.text
+        if slot in places and not recipe.repeats(slot):
+            faults.append(_given_twice(setting, places[slot]))
             continue
-        places[name] = setting.span
-        recipe = _apply(recipe, setting, faults)
+        places.setdefault(slot, setting.span)
+        if statement is not None:
+            recipe = recipe.changed(slot, statement.value)
     return LoweredRecipe(recipe, places, tuple(faults))
 
 
-def _apply(recipe: Recipe, setting: LayerCall, faults: list[Diagnostic]) -> Recipe:
+def _given_twice(setting: LayerCall, first: Span) -> Diagnostic:
+    name = setting.keyword.text
+    help = ('an `init` for some of the layers says which: `layers="conv*"`',) if name == "init" else ()
+    labels = (Label(first, "first given here"),)
+    return Diagnostic(
+        "given-twice", f"`{name}` is given twice", setting.keyword.span, labels=labels, help=help
+    )
+
+
+def _statement(setting: LayerCall, faults: list[Diagnostic]) -> Statement | None:
+    """What a line says; nothing where it cannot be understood."""
     name = setting.keyword.text
     if name in SCALARS:
         scalar = bind(SCALARS[name], setting, Scope())
         faults += scalar.faults
         if scalar.declaration is None:
-            return recipe
+            return None
         (number,) = scalar.declaration.values().values()
         assert isinstance(number, int)
-        return recipe.changed(name, number)
-    if name not in ROLES:
-        help = did_you_mean(name, SETTINGS) or ("the settings are " + ", ".join(f"`{s}`" for s in SETTINGS),)
-        faults.append(
-            Diagnostic("unknown-setting", f"there is no setting `{name}`", setting.keyword.span, help=help)
+        return Statement(name, number, setting, scalar.arguments)
+    if name in SETTINGS:
+        kind = SETTINGS[name]
+        return _checked(
+            name, bind(kind, _gathered(setting) if kind.gathers else setting, Scope()), setting, faults
         )
-        return recipe
+    if name in ROLES:
+        return _of_role(name, setting, faults)
+    help = did_you_mean(name, KNOWN) or ("the settings are " + ", ".join(f"`{s}`" for s in KNOWN),)
+    faults.append(
+        Diagnostic("unknown-setting", f"there is no setting `{name}`", setting.keyword.span, help=help)
+    )
+    return None
+
+
+def _gathered(setting: LayerCall) -> LayerCall:
+    """The same call with all its arguments by position as one list."""
+    items = setting.positional
+    if not items:
+        return setting
+    span = items[0].span.source.span(items[0].span.start, items[-1].span.end)
+    group = Group(items, span, 1 + max(map(depth, items)))
+    return LayerCall(setting.keyword, (group,), setting.named, None, setting.span)
+
+
+def _of_role(role: str, setting: LayerCall, faults: list[Diagnostic]) -> Statement | None:
+    """A line that names one of several kinds: `optimizer sgd lr=0.1`."""
     if not setting.positional or not isinstance(setting.positional[0], Name):
-        choices = ", ".join(f"`{kind}`" for kind in kinds(name))
-        message = f"`{name}` needs the name of one of: {choices}"
+        choices = ", ".join(f"`{kind}`" for kind in kinds(role))
+        message = f"`{role}` needs the name of one of: {choices}"
         span = setting.positional[0].span if setting.positional else setting.keyword.span
         faults.append(Diagnostic("missing-argument", message, span))
-        return recipe
+        return None
     chosen = setting.positional[0]
-    kind = kinds(name).get(chosen.text)
+    kind = kinds(role).get(chosen.text)
     if kind is None:
-        faults.append(unknown_kind(name, chosen.text, chosen.span))
-        return recipe
+        faults.append(unknown_kind(role, chosen.text, chosen.span))
+        return None
     call = LayerCall(
         Identifier(chosen.text, chosen.span), setting.positional[1:], setting.named, None, setting.span
     )
-    bound = bind(kind, call, Scope())
+    return _checked(role, bind(kind, call, Scope()), call, faults)
+
+
+def _checked(
+    field: str, bound: Bound[Setting] | Bound[RecipeKind], call: LayerCall, faults: list[Diagnostic]
+) -> Statement | None:
+    """A declaration with its options, unless these contradict each other."""
     faults += bound.faults
-    return recipe.changed(name, bound.declaration) if bound.declaration else recipe
+    declaration = bound.declaration
+    if declaration is None:
+        return None
+    if wrong := declaration.misuse():
+        option, message, help = wrong
+        span = bound.arguments.get(option, call.keyword.span)
+        faults.append(Diagnostic("wrong-value", message, span, help=(help,)))
+        return None
+    if isinstance(declaration, RecipeKind):
+        field = declaration.field()
+    return Statement(field, declaration, call, bound.arguments)
 
 
 def unknown_kind(role: str, name: str, span: Span | None) -> Diagnostic:
     """The report for a data set, loss, optimizer or initialiser that does not exist."""
     known = kinds(role)
     help = did_you_mean(name, known) or ("there is " + ", ".join(f"`{kind}`" for kind in known),)
-    return Diagnostic(f"unknown-{role}", f"there is no {_NOUNS[role]} `{name}`", span, help=help)
-
-
-_NOUNS: Final = {"data": "data set", "loss": "loss", "optimizer": "optimizer", "init": "initialiser"}
+    return Diagnostic(f"unknown-{role}", f"there is no {ROLES[role].noun} `{name}`", span, help=help)
 
 
 def check_agreement(graph: Graph, facts: Facts, data: DataKind, span: Span | None) -> tuple[Diagnostic, ...]:

@@ -1,15 +1,33 @@
-"""The registries of the training vocabulary: data sets, losses, optimizers and initialisers by keyword."""
+"""The registries of the training vocabulary: data sets, losses, optimizers and the like by keyword."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
+from cnnspec.language.record import record
 from cnnspec.layers.declaration import Declaration
 
-Role = Literal["data", "loss", "optimizer", "init"]
+Role = Literal["data", "augment", "loss", "optimizer", "schedule", "init"]
 """The statement of a `train` block that a declaration answers to."""
 
-ROLES: Final[tuple[Role, ...]] = ("data", "loss", "optimizer", "init")
+
+@record
+class RoleFacts:
+    """What one of a role is called in messages."""
+
+    noun: str
+
+
+ROLES: Final[dict[str, RoleFacts]] = {
+    "data": RoleFacts("data set"),
+    "augment": RoleFacts("augmentation"),
+    "loss": RoleFacts("loss"),
+    "optimizer": RoleFacts("optimizer"),
+    "schedule": RoleFacts("schedule"),
+    "init": RoleFacts("initialiser"),
+}
+"""The statements that name one of several kinds: `optimizer sgd`. One whose field in `Recipe` is a tuple may
+stand more than once."""
 
 _KINDS: Final[dict[str, dict[str, type[RecipeKind]]]] = {}
 
@@ -24,6 +42,14 @@ class RecipeKind(Declaration):
         super().__init_subclass__()
         if not cls.__name__.startswith("_"):
             _KINDS.setdefault(cls.role, {})[cls.keyword] = cls
+
+    def field(self) -> str:
+        """The field of a recipe that holds it."""
+        return self.role
+
+    def misuse(self) -> tuple[str, str, str] | None:
+        """An option that others make meaningless: its name, what is wrong, and what to do."""
+        return None
 
 
 def kinds(role: str) -> dict[str, type[RecipeKind]]:

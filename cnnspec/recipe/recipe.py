@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from cnnspec.language.record import field, record, replace
+from cnnspec.language.record import fields as record_fields
 from cnnspec.layers.declaration import Declaration, option
 from cnnspec.layers.options import count, natural
+from cnnspec.recipe.augment import Augmentation
+from cnnspec.recipe.control import Checkpoint, Clip, Freeze, Keep, Stop
 from cnnspec.recipe.data import DataKind, Digits
 from cnnspec.recipe.learning import CrossEntropy, Initializer, Loss, Optimizer, PytorchDefault, Sgd
+from cnnspec.recipe.schedules import Constant, Schedule
 
 if TYPE_CHECKING:
     from cnnspec.layers.base import Shape
-    from cnnspec.recipe.kinds import RecipeKind
 
 
 class Batch(Declaration):
@@ -53,19 +56,48 @@ SCALARS: Final[dict[str, type[Declaration]]] = {scalar.keyword: scalar for scala
 
 @record
 class Recipe:
-    """Everything that decides a training run apart from the network; defaults where a file is silent."""
+    """Everything that decides a training run apart from the network; defaults where a file is silent.
+
+    A statement whose field is a tuple may stand more than once, each adding one.
+    """
 
     data: DataKind = field(default_factory=Digits)
+    augment: tuple[Augmentation, ...] = ()
     loss: Loss = field(default_factory=CrossEntropy)
     optimizer: Optimizer = field(default_factory=Sgd)
+    schedule: Schedule = field(default_factory=Constant)
+    clip: Clip | None = None
     init: Initializer = field(default_factory=PytorchDefault)
+    layer_inits: tuple[Initializer, ...] = ()
+    freeze: Freeze | None = None
+    stop: Stop | None = None
+    keep: Keep = field(default_factory=Keep)
+    checkpoint: Checkpoint | None = None
     batch: int = 64
     epochs: int = 10
     seed: int = 0
 
-    def changed(self, setting: str, value: RecipeKind | int) -> Recipe:
-        """The same recipe with one setting changed; the registry ties each setting to its type."""
-        return replace(self, **{setting: value})
+    def repeats(self, field: str) -> bool:
+        """Whether the statement of a field may stand more than once."""
+        return isinstance(getattr(self, field), tuple)
+
+    def changed(self, field: str, value: Declaration | int) -> Recipe:
+        """The same recipe with one field changed, or added to; the registry ties each to its type."""
+        held: object = (*getattr(self, field), value) if self.repeats(field) else value
+        return replace(self, **{field: held})
+
+    def written(self) -> dict[str, str | int | list[str]]:
+        """Every field as a file would say it; those that are not set are left out."""
+        fields = {name: _written(getattr(self, name)) for name in record_fields(self)}
+        return {name: text for name, text in fields.items() if text is not None and text != []}
+
+
+def _written(value: object) -> str | int | list[str] | None:
+    if isinstance(value, tuple):
+        return [item.written() for item in value]
+    if isinstance(value, Declaration):
+        return value.written()
+    return value if isinstance(value, int) else None
 
 
 def default_recipe(input_shape: Shape | None) -> Recipe:

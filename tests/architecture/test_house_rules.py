@@ -13,7 +13,7 @@ from cnnspec.language.source import Source
 from cnnspec.layers import kinds
 from cnnspec.layers.shapes import Input
 from cnnspec.network.check import check_source
-from cnnspec.recipe import ROLES, SCALARS
+from cnnspec.recipe import ROLES, SCALARS, SETTINGS
 from cnnspec.recipe import kinds as recipe_kinds
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,7 +25,8 @@ TEXTS = [
     for path in (ROOT / folder).rglob("*")
 ]
 LAYERS = list(kinds().values())
-RECIPES = [*SCALARS.values(), *(kind for role in ROLES for kind in recipe_kinds(role).values())]
+RECIPES = [*SCALARS.values(), *SETTINGS.values()]
+RECIPES += [kind for role in ROLES for kind in recipe_kinds(role).values()]
 
 PROGRAMS = ("cli", "__main__.py", "render/carried_engine.py")
 """What may print and exit: the commands, and programs of their own."""
