@@ -1,20 +1,25 @@
-"""The training loop: epochs of shuffled batches, and the figures of each. It prints and writes nothing."""
+"""The training loop: epochs of shuffled batches, and the figures of each. It prints and writes nothing.
+
+Where a run stands is one value, a `Position`. All that is random follows from the seed, the epoch and the
+number of the batch, so that a loop which begins at a position does what one would do that came to it.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from cnnspec.training.errors import TrainingError
+from cnnspec.training.feed import batches_in, feed, held_out
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
+    from cnnspec.recipe import Augmentation
     from cnnspec.training.datasets import DataSet
 
 
@@ -22,38 +27,45 @@ if TYPE_CHECKING:
 class Epoch:
     """The figures of one pass over the training part.
 
-    Losses are means over samples, accuracies shares of 1. The training figures are those of each batch before
-    its update. `seconds` is the time of the training part alone, without the test.
+    Attributes:
+        number: from 1.
+        figures: by part and name, `train_loss`, `test_accuracy`. Losses are means over samples, accuracies
+            shares of 1; those of training are of each batch before its update.
+        learning_rate: that of the last step.
+        seconds: the time of the training part alone, without the test; of an epoch in which a run was
+            resumed, that of the part after it.
+        images_per_second: likewise.
     """
 
     number: int
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    seconds: float
-    images_per_second: float
+    figures: Mapping[str, float]
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
 
+    @property
+    def train_loss(self) -> float:
+        """Mean loss over the training samples."""
+        return self._figure("train_loss")
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where a run stands after a batch: its epoch and its number there, both from 1, and the batch's loss."""
+    @property
+    def train_accuracy(self) -> float:
+        """Share of the training samples that were classified rightly."""
+        return self._figure("train_accuracy")
 
-    epoch: int
-    batch: int
-    batches: int
-    loss: float
+    @property
+    def test_loss(self) -> float:
+        """Mean loss over the test samples."""
+        return self._figure("test_loss")
 
+    @property
+    def test_accuracy(self) -> float:
+        """Share of the test samples that were classified rightly."""
+        return self._figure("test_accuracy")
 
-class Diverged(TrainingError):  # noqa: N818 - an outcome, not a mistake
-    """The loss is no longer a finite number, so that the weights are lost."""
-
-    def __init__(self, loss: float, epoch: int, where: str) -> None:
-        super().__init__(
-            f"the loss is {loss} in epoch {epoch}, {where}: training has diverged",
-            "try a smaller learning rate, `lr`, or other initial weights, `init`",
-        )
-        self.epoch = epoch
+    def _figure(self, name: str) -> float:
+        """A figure; no number where it was not measured."""
+        return self.figures.get(name, math.nan)
 
 
 class Result(Protocol):
@@ -67,11 +79,99 @@ class Result(Protocol):
     def count(self) -> int: ...  # noqa: D102 - see above
 
 
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """Figures of batches gathered into those of all their samples, a short batch counting for its samples."""
+
+    total_loss: float = 0.0
+    correct: int = 0
+    count: int = 0
+
+    def plus(self, result: Result) -> Mean:
+        """With the figures of one more batch."""
+        return Mean(
+            self.total_loss + float(result.loss) * result.count,
+            self.correct + int(result.correct),
+            self.count + result.count,
+        )
+
+    @property
+    def loss(self) -> float:
+        """Mean loss over the samples."""
+        return self.total_loss / self.count
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the samples that were classified rightly."""
+        return self.correct / self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The point between two batches at which a run stands.
+
+    Attributes:
+        epoch: the epoch under way, from 1.
+        batch: the batches of it that are done.
+        step: the updates that are done, in all epochs.
+        mean: the figures of the epoch so far.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    mean: Mean = Mean()
+
+    def after_batch(self, result: Result) -> Position:
+        """One batch further."""
+        return Position(self.epoch, self.batch + 1, self.step + 1, self.mean.plus(result))
+
+    def after_epoch(self) -> Position:
+        """At the beginning of the next epoch."""
+        return Position(self.epoch + 1, 0, self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is known after a batch: where the run stands, the batches of an epoch, and this batch's loss."""
+
+    position: Position
+    batches: int
+    loss: float
+    learning_rate: float
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 1."""
+        return self.position.epoch
+
+    @property
+    def batch(self) -> int:
+        """The number of the batch in its epoch, from 1."""
+        return self.position.batch
+
+
+class Diverged(TrainingError):  # noqa: N818 - an outcome, not a mistake
+    """The loss is no longer a finite number, so that the weights are lost."""
+
+    def __init__(self, loss: float, epoch: int, where: str, cause: str = "") -> None:
+        super().__init__(
+            f"the loss is {loss} in epoch {epoch}, {where}: training has diverged",
+            *([cause] if cause else []),
+            "try a smaller learning rate, `lr`, or other initial weights, `init`",
+        )
+        self.epoch = epoch
+
+
 class Trainable(Protocol):
     """What the loop asks of a model."""
 
+    @property
+    def learning_rate(self) -> float:
+        """That of the last update."""
+
     def train_batch(
-        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64]
+        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64] | None
     ) -> Result:
         """Forward, backward and update on the samples of these indices; the figures before the update."""
 
@@ -86,78 +186,82 @@ def ignore_step(step: Step) -> None:
     """Report nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the loop is to do: the settings of a recipe that it follows."""
+
+    batch: int
+    epochs: int
+    seed: int
+    augment: Sequence[Augmentation] = ()
+
+
 def epochs(
-    model: Trainable, data: DataSet, *, batch: int, count: int, seed: int, on_step: OnStep = ignore_step
+    model: Trainable,
+    data: DataSet,
+    course: Course,
+    start: Position | None = None,
+    on_step: OnStep = ignore_step,
 ) -> Iterator[Epoch]:
-    """Train for `count` epochs, and give the figures of each as it ends.
+    """Train to the end of a course, from a position on, and give the figures of each epoch as it ends.
 
     Raises:
         Diverged: a loss is not finite; the weights of the epoch before were good.
     """
-    for number in range(1, count + 1):
-        start = time.perf_counter()
-        train = train_epoch(model, data, number, batch=batch, seed=seed, on_step=on_step)
-        seconds = time.perf_counter() - start
-        test = model.evaluate(data.test_x, data.test_y)
+    position = start or Position()
+    while position.epoch <= course.epochs:
+        began, counted = time.perf_counter(), position.mean.count
+        position = train_epoch(model, data, course, position, on_step)
+        seconds = time.perf_counter() - began
+        test = evaluate(model, data, course.batch)
         if not math.isfinite(test.loss):
-            raise Diverged(test.loss, number, "on the test part after it")
+            raise Diverged(test.loss, position.epoch, "on the test part after it")
         yield Epoch(
-            number=number,
-            train_loss=train.loss,
-            train_accuracy=train.accuracy,
-            test_loss=float(test.loss),
-            test_accuracy=test.correct / test.count,
+            number=position.epoch,
+            figures={
+                "train_loss": position.mean.loss,
+                "train_accuracy": position.mean.accuracy,
+                "test_loss": test.loss,
+                "test_accuracy": test.accuracy,
+            },
+            learning_rate=model.learning_rate,
             seconds=seconds,
-            images_per_second=train.count / max(seconds, 1e-9),
+            images_per_second=(position.mean.count - counted) / max(seconds, 1e-9),
         )
-
-
-@dataclass(slots=True)
-class Mean:
-    """Figures of batches gathered into those of all their samples, a short batch counting for its samples."""
-
-    total_loss: float = 0.0
-    correct: int = 0
-    count: int = 0
-
-    def add(self, result: Result) -> None:
-        """Gather the figures of one batch."""
-        self.total_loss += float(result.loss) * result.count
-        self.correct += int(result.correct)
-        self.count += result.count
-
-    @property
-    def loss(self) -> float:
-        """Mean loss over the samples."""
-        return self.total_loss / self.count
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the samples that were classified rightly."""
-        return self.correct / self.count
+        position = position.after_epoch()
 
 
 def train_epoch(
-    model: Trainable, data: DataSet, number: int, *, batch: int, seed: int, on_step: OnStep = ignore_step
-) -> Mean:
-    """One pass over the training part in shuffled batches, the last one as short as it comes.
+    model: Trainable, data: DataSet, course: Course, position: Position, on_step: OnStep = ignore_step
+) -> Position:
+    """What is left of an epoch, in shuffled batches, the last one as short as it comes.
 
     Raises:
         Diverged: the loss of a batch is not finite.
     """
-    order = shuffled(len(data.train_y), seed, number)
-    batches = -(-len(order) // batch)
+    batches = batches_in(data, course.batch)
+    with feed(
+        data,
+        seed=course.seed,
+        epoch=position.epoch,
+        batch=course.batch,
+        first=position.batch,
+        augment=course.augment,
+    ) as coming:
+        for batch in coming:
+            result = model.train_batch(batch.x, batch.labels, batch.indices)
+            position = position.after_batch(result)
+            if not math.isfinite(result.loss):
+                where = f"batch {position.batch} of {batches}"
+                raise Diverged(float(result.loss), position.epoch, where)
+            on_step(Step(position, batches, float(result.loss), model.learning_rate))
+    return position
+
+
+def evaluate(model: Trainable, data: DataSet, batch: int) -> Mean:
+    """The figures of the test part."""
     mean = Mean()
-    for index in range(batches):
-        result = model.train_batch(data.train_x, data.train_y, order[index * batch : (index + 1) * batch])
-        if not math.isfinite(result.loss):
-            raise Diverged(result.loss, number, f"batch {index + 1} of {batches}")
-        mean.add(result)
-        on_step(Step(number, index + 1, batches, float(result.loss)))
+    with held_out(data, batch=batch) as pieces:
+        for piece in pieces:
+            mean = mean.plus(model.evaluate(piece.x, piece.labels))
     return mean
-
-
-def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch sees the samples, a function of the seed and the epoch's number alone."""
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
-    return random.permutation(count)

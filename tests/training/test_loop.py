@@ -10,8 +10,9 @@ from cnnspec.layers.activations import Softmax
 from cnnspec.layers.dense import Dense
 from cnnspec.recipe import Recipe, Sgd, XavierUniform
 from cnnspec.training import DataSet, Diverged, train
+from cnnspec.training.feed import shuffled
 from cnnspec.training.initializers import initial_weights
-from cnnspec.training.loop import Step, epochs, shuffled, train_epoch
+from cnnspec.training.loop import Step, epochs, train_epoch
 from cnnspec.training.train import usable_batch
 from tests.support.graphs import sequential
 
