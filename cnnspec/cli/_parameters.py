@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from cnnspec.language.parser import parse
-from cnnspec.language.source import Source
-from cnnspec.language.syntax import Block, Let
-from cnnspec.network.evaluate import EvaluationError, Scope, evaluate
-
-if TYPE_CHECKING:
-    from cnnspec.layers.options import Value
+from cnnspec.network.assignment import read_assignment
 
 MOST: Final = 10**9
 """The largest number of epochs or of images in a batch that is taken."""
-_AROUND: Final = "block _ {\nlet "
 
 
 def add_parameters(
@@ -69,23 +62,3 @@ def whole(text: str, least: int, most: int) -> int:
 def count(text: str) -> int:
     """A number of epochs or of images in a batch."""
     return whole(text, 1, MOST)
-
-
-def read_assignment(text: str) -> tuple[str, Value]:
-    """A name and its value.
-
-    Raises:
-        ValueError: the text is no assignment.
-    """
-    parsed = parse(Source("--set", f"{_AROUND}{text}\n}}"))
-    block = parsed.tree.items[0] if parsed.tree.items else None
-    if parsed.faults or len(parsed.tree.items) != 1 or not isinstance(block, Block):
-        raise ValueError("write it as name=value, such as classes=10")
-    statement = block.body.statements[0]
-    if len(block.body.statements) != 1 or not isinstance(statement, Let):
-        raise ValueError("write it as name=value, such as classes=10")
-    try:
-        return statement.name.text, evaluate(statement.value, Scope())
-    except EvaluationError as error:
-        reasons = "; ".join(finding.message for finding in error.findings)
-        raise ValueError(reasons) from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnspec.numpy_backend.model import BatchResult, Model, compile_graph
+from cnnspec.numpy_backend.model import BatchResult, Model
+from cnnspec.numpy_backend.plan import make_plan
 from cnnspec.training.initializers import initial_weights
 from cnnspec.training.optimizers import Arrays, make_update
 
@@ -30,7 +32,13 @@ class TrainableModel:
 
     def __init__(self, model: Model, optimizer: Optimizer) -> None:
         self.model = model
-        self._update = make_update(optimizer, model.weights, model.gradients)
+        self.update = make_update(optimizer, model.weights, model.gradients)
+        self._optimizer = optimizer
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last update."""
+        return self._optimizer.lr
 
     @property
     def weights(self) -> MutableMapping[str, NDArray[np.float32]]:
@@ -64,7 +72,7 @@ class TrainableModel:
         return self._learn(self.model.loss_and_gradients(x, labels)).loss
 
     def train_batch(
-        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64]
+        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64] | None = None
     ) -> BatchResult:
         """As `train_step` on the samples of these indices, and giving the correct answers too."""
         return self._learn(self.model.loss_and_gradients(x, labels, indices))
@@ -72,7 +80,7 @@ class TrainableModel:
     def _learn(self, result: BatchResult) -> BatchResult:
         """Update, but not by gradients that are no numbers."""
         if math.isfinite(result.loss):
-            self._update.step()
+            self.update.step()
         return result
 
     def evaluate(self, x: Given, labels: NDArray[np.int64]) -> BatchResult:
@@ -91,6 +99,9 @@ def build_model(
     *,
     batch: int | None = None,
     weights: Mapping[str, ArrayLike] | None = None,
+    workers: int | None = None,
+    micro_batch: int | None = None,
+    blas_threads: int | None = None,
 ) -> TrainableModel:
     """Compile a network for training by a recipe, with the initial weights of the recipe's seed.
 
@@ -102,9 +113,21 @@ def build_model(
         recipe: how it learns.
         batch: the largest batch, where it is not the recipe's.
         weights: values to begin with instead.
+        workers: threads that share a batch, where the plan is not to choose them.
+        micro_batch: images that a worker takes at a time, likewise.
+        blas_threads: threads within one matrix product, likewise.
     """
     loss = usable_loss(graph, facts, recipe)
-    model = compile_graph(graph, facts, batch=batch or recipe.batch, training=True, loss=loss)
+    plan = make_plan(
+        graph,
+        facts,
+        batch=batch or recipe.batch,
+        training=True,
+        loss=loss,
+        workers=workers,
+        micro_batch=micro_batch,
+    )
+    model = Model(plan if blas_threads is None else replace(plan, blas_threads=blas_threads))
     model.seed(recipe.seed)
     for name, values in (
         initial_weights(graph, facts, recipe.init, recipe.seed) if weights is None else weights.items()

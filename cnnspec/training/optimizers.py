@@ -26,6 +26,14 @@ class Update(ABC):
     def step(self) -> None:
         """Change every weight once, by its present gradient."""
 
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[np.float32]]:
+        """What is kept from step to step, by name; the arrays themselves."""
+
+    @abstractmethod
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over what another update kept."""
+
 
 class SgdUpdate(Update):
     """Stochastic gradient descent, with PyTorch's momentum: `v = momentum * v + g`, then `w = w - lr * v`.
@@ -47,6 +55,17 @@ class SgdUpdate(Update):
             )
             for name, gradient in gradients.items()
         ]
+        pairs = zip(gradients, self._parts, strict=True)
+        self._velocities = {name: part[2] for name, part in pairs} if declaration.momentum else {}
+
+    def state(self) -> dict[str, NDArray[np.float32]]:
+        """The velocity of each weight, with momentum."""
+        return dict(self._velocities)
+
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over the velocities of another update."""
+        for name, velocity in self._velocities.items():
+            velocity[...] = state[name]
 
     def step(self) -> None:
         """Change every weight once."""
