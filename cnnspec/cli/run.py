@@ -3,48 +3,61 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from cnnspec.cli._interruption import Interruption
-from cnnspec.cli._output import grouped, print_diagnostics
+from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli._parameters import add_parameters, count, whole
-from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK
+from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, CommandError
 from cnnspec.language.record import replace
-from cnnspec.network.check import check_file
+from cnnspec.network.check import Checked, check_file, check_source
 from cnnspec.network.recipe import check_agreement, unknown_kind
 from cnnspec.recipe import DataKind, Recipe, kinds
 
 if TYPE_CHECKING:
-    from cnnspec.cli._progress import Display
-    from cnnspec.language.source import Source
-    from cnnspec.network.graph import Facts, Graph
-    from cnnspec.training import DataSet, Epoch, Step, TrainableModel, TrainingError
+    from cnnspec.training import TrainingError
+    from cnnspec.training.conduct import Job
+    from cnnspec.training.record import RunRecord
     from cnnspec.training.recorder import Recorder
+    from cnnspec.training.run_folder import RunFolder
+    from cnnspec.training.subject import Subject
 
 SUMMARY = "train the network of a file, and keep weights, figures and curves in a folder"
 EXAMPLES = """examples:
   cnnspec run specs/lenet.cnn                          train as the file's `train` block says
   cnnspec run specs/lenet.cnn --epochs 5 --out first   fewer epochs, in a folder of your choice
   cnnspec run net.cnn --data mnist --data-dir ~/data   another data set, from your own files
+  cnnspec run --resume runs/LeNet-1                    go on with a run that was stopped, as if it never was
+  cnnspec run net.cnn --resume --epochs 80             go on with the newest run of this network, for longer
   folder=$(cnnspec run net.cnn --quiet)                print nothing but the run's folder
 
-The folder holds weights.safetensors (after the last finished epoch), metrics.csv (a row an epoch),
-curves.svg and run.json (the file, the settings, the versions, the outcome).
+The folder holds weights.safetensors (after the last finished epoch), best.safetensors (after the best one),
+checkpoint.safetensors (to go on from), metrics.csv and metrics.jsonl (a row an epoch), times.csv, curves.svg,
+report.html and run.json (the file, the settings, the versions, the outcome).
+Ctrl-C finishes the batch, saves and exits with 130; once more stops at once. SIGTERM does the same.
 """
+
+HERE: Final = "."
+"""The value of `--resume` where no folder is named."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", metavar="FILE", help="a .cnn file, or - for the standard input")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="a .cnn file, or - for the standard input")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="new or empty folder for the results; runs/NAME-1, -2 ... unless given",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=HERE,
+        metavar="RUN",
+        help="go on with the run in this folder; of a FILE: with that in --out, or with its newest one",
     )
     parser.add_argument("--epochs", type=count, metavar="N", help="passes over the training images")
     parser.add_argument("--batch", type=count, metavar="N", help="images in a step")
@@ -58,20 +71,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_parameters(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
+    parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; 1 where the file has errors or the run cannot go on, 130 where it was interrupted."""
-    checked = check_file(arguments.file, arguments.set)
+    from cnnspec.training import TrainingError
+
+    try:
+        return _run(arguments, *_what(arguments))
+    except TrainingError as error:
+        _print_error(error)
+        return FINDINGS
+
+
+def _what(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
+    """The file, and the folder to go on in; `--resume net.cnn` means that file."""
+    file, resume = arguments.file, arguments.resume
+    if file is None and resume is not None and resume != HERE and not Path(resume).is_dir():
+        if Path(resume).is_file():
+            file, resume = resume, HERE
+        else:
+            raise CommandError(f"there is no folder `{resume}` with a run", "`cnnspec runs` lists the runs")
+    if file is None and resume == HERE and arguments.out is None:
+        raise CommandError("which run is to go on?", "name its folder: cnnspec run --resume runs/NAME-1")
+    if file is None and resume is None:
+        raise CommandError("a FILE is needed, or --resume with the folder of a run", None)
+    return file, None if resume is None else Path(arguments.out or resume if resume == HERE else resume)
+
+
+def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -> int:
+    if file is None:
+        assert resume is not None
+        return _go_on(arguments, resume, None)
+    checked = check_file(file, arguments.set)
     if not checked.ok:
         print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
         return FINDINGS
     graph, facts = checked.network()
+    if resume is not None and (earlier := _earlier(resume, graph.name)):
+        return _go_on(arguments, earlier, checked)
     recipe = overridden(checked.recipe, arguments)
     if faults := check_agreement(graph, facts, recipe.data, None):
         print_diagnostics(faults, quiet=arguments.quiet)
         return FINDINGS
-    return _train(checked.source, graph, facts, recipe, arguments)
+    return _begin(arguments, checked, recipe)
 
 
 def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
@@ -106,89 +150,63 @@ def _data(text: str) -> type[DataKind]:
 # --- the run ----------------------------------------------------------------------------------------------
 
 
-def _train(source: Source, graph: Graph, facts: Facts, recipe: Recipe, arguments: argparse.Namespace) -> int:
-    from cnnspec.cli._progress import choose_display
-    from cnnspec.training import TrainingError
-    from cnnspec.training.recorder import Recorder
+def _begin(arguments: argparse.Namespace, checked: Checked, recipe: Recipe) -> int:
+    from cnnspec.training.conduct import Job
     from cnnspec.training.run_folder import open_run_folder
+    from cnnspec.training.subject import make_subject
 
-    display = choose_display(arguments.quiet)
-    try:
-        _check_memory(graph, facts, recipe)
-        with open_run_folder(arguments.out, graph.name) as folder:
-            recorder = Recorder(folder, graph.name, recipe)
-            status = _guarded(recorder, display, source, graph, facts, arguments.data_dir)
-    except TrainingError as error:
-        _print_error(error)
-        return FINDINGS
-    if status == OK:
-        _print_summary(recorder, source, arguments.quiet)
-    return status
+    subject = make_subject(checked, recipe)
+    _check_memory(subject)
+    with open_run_folder(arguments.out, subject.graph.name) as folder:
+        return _conduct(arguments, folder, Job(subject, arguments.data_dir))
 
 
-def _guarded(
-    recorder: Recorder, display: Display, source: Source, graph: Graph, facts: Facts, data_dir: Path | None
-) -> int:
+def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> int:
+    from cnnspec.cli._watch import Watch
+    from cnnspec.training.conduct import resume_job
+    from cnnspec.training.record import read_record
+    from cnnspec.training.run_folder import RunFolder, reopen_run_folder
+
+    record = read_record(RunFolder(path).record)
+    epochs = _same_run(arguments, record, given)
+    watch = Watch.choose(arguments.quiet or arguments.json)
+    with reopen_run_folder(path) as folder:
+        job = resume_job(folder, record, arguments.data_dir, epochs, watch)
+        if _is_over(job, path, arguments):
+            return OK
+        return _conduct(arguments, folder, job)
+
+
+def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
     """Train, and write down how it ended, however it ends."""
-    from cnnspec.training import Diverged, TrainingError
+    from cnnspec.cli._watch import Watch
+    from cnnspec.training import TrainingError
+    from cnnspec.training.conduct import Stopped, closing, conduct
+    from cnnspec.training.recorder import Recorder
 
+    recorder = Recorder(folder, job.subject.graph.name, job.subject.recipe)
     try:
-        _learn(recorder, display, source, graph, facts, data_dir)
-    except KeyboardInterrupt:
-        recorder.end("interrupted")
+        with Watch.choose(arguments.quiet or arguments.json) as watch, closing(recorder):
+            conduct(recorder, job, watch).model.close()
+    except (KeyboardInterrupt, Stopped):
         print(f"interrupted: {recorder.kept()}", file=sys.stderr)
         return INTERRUPTED
     except TrainingError as error:
         _print_error(error)
-        if recorder.record:
+        if recorder.record is not None:
             print(f"note: {recorder.kept()}", file=sys.stderr)
-        with contextlib.suppress(TrainingError):  # the disk may be full: the first error has been said
-            recorder.end("diverged" if isinstance(error, Diverged) else "failed", error.message)
         return FINDINGS
-    except Exception as error:  # said by whoever catches it; the record must not stay at `running`
-        with contextlib.suppress(TrainingError):
-            recorder.end("failed", str(error) or type(error).__name__)
-        raise
-    recorder.end("finished")
+    _print_summary(recorder, job.subject, arguments)
     return OK
 
 
-def _learn(
-    recorder: Recorder, display: Display, source: Source, graph: Graph, facts: Facts, data_dir: Path | None
-) -> None:
-    from cnnspec.training.datasets import load_data
-    from cnnspec.training.model import build_model
-    from cnnspec.training.record import Threads, cpus, start_record
-    from cnnspec.training.train import run_epochs, usable_batch
-
-    def on_epoch(epoch: Epoch, model: TrainableModel) -> None:
-        recorder.finish_epoch(epoch, model)
-        display.epoch(epoch)
-
-    def on_step(step: Step) -> None:
-        display.step(step)
-        interruption.check()
-
-    recipe, interruption = recorder.recipe, Interruption()
-    with display.loading():
-        data = load_data(recipe.data, data_dir, display.downloading)
-    model = build_model(graph, facts, recipe, batch=usable_batch(recipe, data))
-    try:
-        threads = Threads(model.plan.workers, model.plan.micro_batch, cpus())
-        recorder.begin(start_record(source, graph, facts, recipe, data, threads))
-        _announce(recorder, display, facts, data)
-        with interruption, display.training(recipe.epochs):
-            run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
-    finally:
-        model.close()
-
-
-def _check_memory(graph: Graph, facts: Facts, recipe: Recipe) -> None:
+def _check_memory(subject: Subject) -> None:
     from cnnspec.training.datasets.load import data_bytes, image_count
     from cnnspec.training.machine import available_memory
     from cnnspec.training.memory import check_memory, plan_training
     from cnnspec.training.optimizers import state_bytes
 
+    graph, facts, recipe = subject.graph, subject.facts, subject.recipe
     check_memory(
         lambda batch: plan_training(graph, facts, recipe, batch),
         min(recipe.batch, image_count(recipe.data)),
@@ -198,14 +216,72 @@ def _check_memory(graph: Graph, facts: Facts, recipe: Recipe) -> None:
     )
 
 
+# --- going on ---------------------------------------------------------------------------------------------
+
+
+def _earlier(resume: Path, name: str) -> Path | None:
+    """The folder in which a run of this network is to go on; nothing where it is to begin."""
+    from cnnspec.training.run_folder import RunFolder, newest_run
+
+    newest = str(resume) == HERE
+    found = newest_run(name) if newest else resume if RunFolder(resume).record.is_file() else None
+    if found is None:
+        where = "in `runs`" if newest else f"in {resume}"
+        print(f"note: there is no run of {name} {where} yet: it begins", file=sys.stderr)
+    return found
+
+
+def _same_run(arguments: argparse.Namespace, record: RunRecord, given: Checked | None) -> int | None:
+    """See that the run is still what it was; the epochs that it is to have, where others than before.
+
+    Raises:
+        TrainingError: something has changed that decides what comes of it.
+    """
+    from cnnspec.training import TrainingError
+    from cnnspec.training.subject import check_recorded, differences, recorded_parameters
+
+    changes, epochs = [], arguments.epochs
+    for name, value in (("batch", arguments.batch), ("seed", arguments.seed)):
+        if value is not None and value != record.recipe[name]:
+            changes.append(f"{name}: {record.recipe[name]} -> {value}")
+    if arguments.data is not None and arguments.data.keyword != str(record.recipe["data"]).partition(" ")[0]:
+        changes.append(f"data: {record.recipe['data']} -> {arguments.data.keyword}")
+    if given is not None:
+        parameters = {**recorded_parameters(record), **arguments.set}
+        recorded, now = check_recorded(record), check_source(given.source, parameters)
+        changes += differences(recorded, now)
+        if epochs is None and now.recipe.epochs != recorded.recipe.epochs:
+            epochs = now.recipe.epochs
+    if changes:
+        raise TrainingError(
+            f"this is not what the run of {record.network} began with:\n  " + "\n  ".join(changes),
+            "undo that, or begin a new run, without --resume; only the number of epochs may change",
+        )
+    return epochs
+
+
+def _is_over(job: Job, path: Path, arguments: argparse.Namespace) -> bool:
+    """Whether all epochs are done; then so is said."""
+    from cnnspec.training import TrainingError
+
+    done = len(job.checkpoint.about.history) if job.checkpoint else 0
+    wanted = job.subject.recipe.epochs
+    if wanted < done:
+        raise TrainingError(
+            f"the run in {path} has {_epochs(done)} already, more than {wanted}", "leave out --epochs"
+        )
+    if wanted > done or job.record is None or job.record.status != "finished":
+        return False
+    if arguments.quiet:
+        print(path)
+    elif arguments.json:
+        print(job.record.text(), end="")
+    else:
+        print(f"{path}: all of its {_epochs(done)} are done; --epochs {2 * done} would go on with it")
+    return True
+
+
 # --- what is printed --------------------------------------------------------------------------------------
-
-
-def _announce(recorder: Recorder, display: Display, facts: Facts, data: DataSet) -> None:
-    parameters = grouped(facts.totals().trainable_params)
-    images = f"{grouped(len(data.train_y))} images to train, {grouped(len(data.test_y))} to test"
-    display.say(f"{recorder.title}: {parameters} parameters, {images}")
-    display.say(f"{recorder.settings}, {_epochs(recorder.recipe.epochs)}")
 
 
 def _epochs(count: int) -> str:
@@ -218,16 +294,31 @@ def _print_error(error: TrainingError) -> None:
         print(f"help: {line}", file=sys.stderr)
 
 
-def _print_summary(recorder: Recorder, source: Source, quiet: bool) -> None:
+def _print_summary(recorder: Recorder, subject: Subject, arguments: argparse.Namespace) -> None:
     from cnnspec.training.record import speed
 
     folder, history = recorder.folder, recorder.history
-    if quiet:
+    assert recorder.record is not None
+    if arguments.json:
+        print(recorder.record.text(), end="")
+        return
+    if arguments.quiet:
         print(folder.path)
         return
-    name = "FILE" if source.name == "<stdin>" else shlex.quote(source.name)
+    path = shlex.quote(str(folder.path))
     print()
-    print(f"test accuracy  {history[-1].test_accuracy:.4f} after {_epochs(len(history))}")
+    if history:
+        accuracy = f"{history[-1].test_accuracy:.4f} after {_epochs(len(history))}"
+        print(f"test accuracy  {accuracy}{_best(recorder)}")
     print(f"time           {recorder.seconds:.1f} s, {speed(history):,.0f} images a second in training")
-    print(f"run folder     {folder.path} (weights.safetensors, metrics.csv, curves.svg, run.json)")
-    print(f"next           cnnspec render {name} -o {recorder.network}.svg")
+    print(f"run folder     {folder.path} (weights, curves, report.html, run.json)")
+    print(f"next           cnnspec evaluate {path}")
+    print(f"               cnnspec predict {path} IMAGE.png")
+
+
+def _best(recorder: Recorder) -> str:
+    best = recorder.best
+    if best is None or best.epoch == recorder.history[-1].number:
+        return ""
+    accuracy = recorder.history[best.epoch - 1].test_accuracy
+    return f" ({accuracy:.4f} after epoch {best.epoch}, the best by {best.metric.replace('_', ' ')})"

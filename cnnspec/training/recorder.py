@@ -6,14 +6,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cnnspec.recipe.figures import chosen_metric, higher_is_better
+from cnnspec.training.checkpoint import Best, Checkpoint, capture, check_finite
 from cnnspec.training.curves import draw_curves
-from cnnspec.training.record import Status, end_record
+from cnnspec.training.loop import Epoch, Position, Step
+from cnnspec.training.record import RunRecord, Session, Status, end_record, timestamp
 
 if TYPE_CHECKING:
     from cnnspec.recipe import Recipe
-    from cnnspec.training.loop import Epoch
     from cnnspec.training.model import TrainableModel
     from cnnspec.training.run_folder import RunFolder
+
+MINUTE = 60.0
 
 
 @dataclass
@@ -23,9 +27,13 @@ class Recorder:
     folder: RunFolder
     network: str
     recipe: Recipe
-    record: dict[str, object] = field(default_factory=dict)
+    record: RunRecord | None = None
     history: list[Epoch] = field(default_factory=list)
+    best: Best | None = None
+    position: Position = field(default_factory=Position)
     start: float = field(default_factory=time.perf_counter)
+    _saved: float = field(default_factory=time.perf_counter)
+    _saved_at: Position | None = None
 
     @property
     def seconds(self) -> float:
@@ -49,7 +57,9 @@ class Recorder:
         )
         return ", ".join(words)
 
-    def begin(self, record: dict[str, object]) -> None:
+    # --- the way of a run ---------------------------------------------------------------------------------
+
+    def begin(self, record: RunRecord) -> None:
         """Write the record that the run begins with, and the heading of the figures.
 
         Raises:
@@ -58,14 +68,70 @@ class Recorder:
         self.record = record
         self.folder.begin(record)
 
-    def finish_epoch(self, epoch: Epoch, model: TrainableModel) -> None:
-        """Keep the weights and the figures of an epoch.
+    def go_on(self, record: RunRecord, checkpoint: Checkpoint | None) -> None:
+        """Set the logs back to a checkpoint, or to the beginning, and note that another session begins.
 
         Raises:
             WriteError: the folder cannot be written.
         """
-        self.folder.add_epoch(epoch, model.weights, self.network)
+        if checkpoint is not None:
+            about = checkpoint.about
+            self.position, self.best = about.position, about.best
+            self._saved_at = about.position
+            self.history = list(self.folder.with_times(about.history))
+        session = Session(started=timestamp(), epoch=self.position.epoch, batch=self.position.batch)
+        changes = {"status": "running", "error": None, "sessions": (*record.sessions, session)}
+        self.record = record.model_copy(update=changes)
+        self.folder.begin(self.record, self.history)
+
+    def finish_step(self, step: Step, model: TrainableModel) -> None:
+        """Note where the run stands, and save it where the recipe asks for that.
+
+        Raises:
+            WriteError: the folder cannot be written.
+            NotFinite: the state is not worth keeping.
+        """
+        self.position = step.position
+        if self._is_due():
+            self.save(model)
+
+    def finish_epoch(self, epoch: Epoch, model: TrainableModel) -> None:
+        """Keep the weights and the figures of an epoch, and save the run.
+
+        Raises:
+            WriteError: the folder cannot be written.
+            NotFinite: the weights are not worth keeping.
+        """
+        check_finite(model.weights, "the weight")
+        self.position = self.position.after_epoch()
+        self.folder.write_weights(self.folder.weights, model.weights, self.network, epoch.number)
+        if self._is_best(epoch):
+            self.folder.write_weights(self.folder.best, model.weights, self.network, epoch.number)
+        self.folder.add_epoch(epoch)
         self.history.append(epoch)
+        self.save(model)
+
+    def save(self, model: TrainableModel) -> None:
+        """Write a checkpoint, unless the last one was written here.
+
+        Raises:
+            WriteError: the folder cannot be written; the checkpoint before is still there.
+            NotFinite: the state is not worth keeping.
+        """
+        if self._saved_at == self.position:
+            return
+        assert self.record is not None
+        checkpoint = capture(
+            model,
+            network=self.network,
+            spec=self.record.fingerprint(),
+            position=self.position,
+            history=tuple(self.history),
+            best=self.best,
+            plan=self.record.threads,
+        )
+        self.folder.write_checkpoint(checkpoint)
+        self._saved, self._saved_at = time.perf_counter(), self.position
 
     def end(self, status: Status, error: str = "") -> None:
         """Write the curves and the final record; nothing for a run that had not begun.
@@ -73,15 +139,37 @@ class Recorder:
         Raises:
             WriteError: the folder cannot be written.
         """
-        if not self.record:
+        if self.record is None:
             return
         if self.history:
             self.folder.write_curves(draw_curves(self.history, self.title, self.settings))
-        self.folder.write_record(end_record(self.record, status, self.history, self.seconds, error))
+        self.record = end_record(self.record, status, self.history, self.best, self.seconds, error)
+        self.folder.write_record(self.record)
+
+    # --- what is decided ----------------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        """Whether the recipe's `checkpoint` asks for one now."""
+        asked = self.recipe.checkpoint
+        if asked is None:
+            return False
+        if asked.every is not None and self.position.step % asked.every == 0:
+            return True
+        return asked.minutes is not None and time.perf_counter() - self._saved >= asked.minutes * MINUTE
+
+    def _is_best(self, epoch: Epoch) -> bool:
+        """Whether an epoch is better than all before it, which is then noted."""
+        metric = chosen_metric(self.recipe.keep.best, epoch.figures)
+        score = epoch.figures[metric]
+        sign = 1 if higher_is_better(metric) else -1
+        if self.best is not None and sign * score <= sign * self.best.score:
+            return False
+        self.best = Best(epoch=epoch.number, metric=metric, score=score)
+        return True
 
     def kept(self) -> str:
         """What a run that did not end well leaves, in words."""
-        if not self.record:
+        if self.record is None:
             return "training had not begun, and nothing was written"
         if not self.history:
             return f"no epoch was finished; {self.folder.record} says what was run"

@@ -86,7 +86,7 @@ def read_arrays(path: Path) -> Stored:
     content = memoryview(read_bytes(path))
     start = LENGTH_BYTES + len(HEAD)
     end = start + DIGEST
-    if content[LENGTH_BYTES:start] != HEAD:
+    if bytes(content[LENGTH_BYTES:start]) != HEAD:
         raise DamagedFile(path, _what_it_is(content))
     if _digest(content[:start], b"0" * DIGEST, content[end:]) != content[start:end]:
         raise DamagedFile(path, "its checksum is not that of its content")
@@ -100,7 +100,7 @@ def _what_it_is(content: memoryview) -> str:
     if not content:
         return "it is empty"
     (length,) = struct.unpack("<Q", content[:LENGTH_BYTES].tobytes().ljust(LENGTH_BYTES, b"\0"))
-    if length <= len(content) and content[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{":
+    if length <= len(content) and bytes(content[LENGTH_BYTES : LENGTH_BYTES + 1]) == b"{":
         return "it has no checksum, so that cnnspec did not write it"
     return "it is not a safetensors file"
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnspec.training.errors import TrainingError
-from cnnspec.training.loop import Epoch, OnStep, epochs, ignore_step
+from cnnspec.training.loop import Course, Epoch, OnStep, Position, epochs, ignore_step
 from cnnspec.training.model import TrainableModel, build_model
 
 if TYPE_CHECKING:
@@ -72,24 +72,34 @@ def run_epochs(
     recipe: Recipe,
     data: DataSet,
     *,
+    start: Position | None = None,
+    history: Sequence[Epoch] = (),
     on_epoch: OnEpoch = ignore_epoch,
     on_step: OnStep = ignore_step,
 ) -> tuple[Epoch, ...]:
-    """Train a model that is there already; the figures of the epochs.
+    """Train a model that is there already; the figures of all epochs.
+
+    Args:
+        model: the model, in the state that it had at `start`.
+        recipe: how it learns.
+        data: what it learns from.
+        start: where the run stands, if not at its beginning.
+        history: the epochs before that.
+        on_epoch: called with the figures of each epoch and the model.
+        on_step: called after each batch.
 
     Raises:
         TrainingError: the last batch of an epoch would be too small for a layer.
         Diverged: a loss is not finite.
     """
     _check_last_batch(model, len(data.train_y), usable_batch(recipe, data))
-    history = []
+    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment)
+    known = list(history)
     with np.errstate(all="ignore"):  # a loss that is no number is reported as such
-        for epoch in epochs(
-            model, data, batch=recipe.batch, count=recipe.epochs, seed=recipe.seed, on_step=on_step
-        ):
-            history.append(epoch)
+        for epoch in epochs(model, data, course, start, on_step):
+            known.append(epoch)
             on_epoch(epoch, model)
-    return tuple(history)
+    return tuple(known)
 
 
 def _check_last_batch(model: TrainableModel, samples: int, batch: int) -> None:

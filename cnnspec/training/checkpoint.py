@@ -1,0 +1,191 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped, in one file.
+
+Weights and the optimizer's arrays are the file's arrays; the rest is its text, an `About`. No time is in it,
+so that equal runs have equal checkpoints. Order, augmentation and dropout follow from seed and position.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cnnspec.training.errors import TrainingError
+from cnnspec.training.files import write_keeping
+from cnnspec.training.loop import Epoch, Position
+from cnnspec.training.tensors import Arrays, DamagedFile, read_arrays, serialize
+
+if TYPE_CHECKING:
+    from cnnspec.training.model import TrainableModel
+
+SCHEMA: Final = "cnnspec.checkpoint/1"
+WEIGHTS, OPTIMIZER = "weights/", "optimizer/"
+TIMES: Final = {"seconds", "images_per_second"}
+"""Fields of an epoch that differ from run to run."""
+
+
+class NotFinite(TrainingError):  # noqa: N818 - a state of the weights
+    """Weights or the optimizer's state hold a number that is not finite: they are not worth keeping."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} holds numbers that are not finite: training has diverged",
+            "try a smaller learning rate, `lr`, or other initial weights, `init`",
+        )
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class PlanFacts(_Model):
+    """What decides the bits of a run beside network, recipe and data."""
+
+    workers: int = Field(ge=1)
+    micro_batch: int = Field(ge=1)
+    blas_threads: int = Field(ge=1)
+    cpus: int | None = None
+    numpy: str = ""
+    blas: str = ""
+
+
+class Best(_Model):
+    """The best epoch so far, by the score that decides which weights are kept."""
+
+    epoch: int
+    metric: str
+    score: float
+
+
+class About(_Model):
+    """The text of a checkpoint.
+
+    Attributes:
+        spec: SHA-256 of what is run: the network, its parameters, the recipe; see `RunRecord.fingerprint`.
+        position: where the run stands; `history` has the epochs before it.
+        model_step: the number that dropout follows from, beside the seed.
+        optimizer: what the optimizer keeps beside arrays.
+    """
+
+    schema_: Literal["cnnspec.checkpoint/1"] = Field(SCHEMA, alias="schema")
+    network: str
+    spec: str
+    position: Position
+    history: tuple[Epoch, ...]
+    best: Best | None
+    model_step: int = Field(ge=0)
+    optimizer: dict[str, int | float | str | None]
+    plan: PlanFacts
+
+    def text(self) -> str:
+        """As JSON. Floats are written so that reading gives the same bits."""
+        return json.dumps(self.model_dump(by_alias=True, exclude={"history": {"__all__": TIMES}}))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a run goes on from."""
+
+    about: About
+    weights: Arrays
+    optimizer: Arrays
+
+
+def capture(
+    model: TrainableModel,
+    *,
+    network: str,
+    spec: str,
+    position: Position,
+    history: tuple[Epoch, ...],
+    best: Best | None,
+    plan: PlanFacts,
+) -> Checkpoint:
+    """The state of a run between two batches; the arrays are the model's own.
+
+    Raises:
+        NotFinite: it is not worth keeping.
+    """
+    state = model.update.state()
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    scalars = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
+    check_finite(model.weights, "the weight")
+    check_finite(arrays, "the optimizer's")
+    about = About(
+        network=network,
+        spec=spec,
+        position=position,
+        history=history,
+        best=best,
+        model_step=model.model.step,
+        optimizer=scalars,
+        plan=plan,
+    )
+    return Checkpoint(about, model.weights, arrays)
+
+
+def check_finite(arrays: Arrays, what: str) -> None:
+    """Refuse infinities and what is no number.
+
+    Raises:
+        NotFinite: it names the first array that holds some.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise NotFinite(f"{what} `{name}`")
+
+
+def restore(model: TrainableModel, checkpoint: Checkpoint) -> None:
+    """Give a model the state of a checkpoint.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    if set(checkpoint.weights) != set(model.weights):
+        odd = sorted(set(checkpoint.weights) ^ set(model.weights))
+        raise ValueError(f"the weights differ: {', '.join(odd[:3])}")
+    for name, array in checkpoint.weights.items():
+        model.weights[name][...] = array
+    model.update.load_state({**checkpoint.optimizer, **checkpoint.about.optimizer})
+    model.model.step = checkpoint.about.model_step
+
+
+def write_checkpoint(path: Path, previous: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the one before is kept as `previous`.
+
+    Raises:
+        WriteError: it cannot be written; the one before is still there.
+    """
+    arrays = {WEIGHTS + name: array for name, array in checkpoint.weights.items()}
+    arrays |= {OPTIMIZER + name: array for name, array in checkpoint.optimizer.items()}
+    write_keeping(path, previous, *serialize(arrays, checkpoint.about.text()))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ReadError: there is no such file, or it cannot be read.
+        DamagedFile: it is not what was written, or no checkpoint of this version.
+    """
+    stored = read_arrays(path)
+    try:
+        about = About.model_validate(json.loads(stored.about))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise DamagedFile(path, f"it is no checkpoint that this version reads ({_first(error)})") from None
+    return Checkpoint(about, _part(stored.arrays, WEIGHTS), _part(stored.arrays, OPTIMIZER))
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}"
+    return str(error)

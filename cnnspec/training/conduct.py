@@ -1,0 +1,250 @@
+"""A run in a folder, from its first step or from a checkpoint on. Who watches it is a `Listener`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnspec.training.checkpoint import Checkpoint, PlanFacts, restore
+from cnnspec.training.datasets import load_data
+from cnnspec.training.errors import TrainingError
+from cnnspec.training.loop import Diverged, Epoch, Step
+from cnnspec.training.model import TrainableModel, build_model
+from cnnspec.training.record import Preparation, RunRecord, Status, plan_facts, start_record
+from cnnspec.training.recorder import Recorder
+from cnnspec.training.run_folder import RunFolder
+from cnnspec.training.subject import Subject, recorded_subject, spec_of
+from cnnspec.training.train import TrainingResult, run_epochs, usable_batch
+
+if TYPE_CHECKING:
+    from cnnspec.training.datasets import DataSet
+
+
+class Stopped(Exception):  # noqa: N818 - an outcome, not a mistake
+    """A run was asked to stop, and has been saved."""
+
+
+class Listener:
+    """Sees nothing and lets everything pass; what watches a run overrides some of it."""
+
+    def loading(self) -> AbstractContextManager[None]:
+        """Around reading the data, and downloads."""
+        return contextlib.nullcontext()
+
+    def training(self, recorder: Recorder) -> AbstractContextManager[None]:
+        """Around the epochs."""
+        return contextlib.nullcontext()
+
+    def downloading(self, name: str, done: int, total: int | None) -> None:
+        """How far a download is."""
+
+    def notice(self, words: str) -> None:
+        """Something that the user should know."""
+
+    def begins(self, recorder: Recorder, subject: Subject, data: DataSet) -> None:
+        """The data are there, and the model is built."""
+
+    def step(self, step: Step) -> None:
+        """A batch is done."""
+
+    def epoch(self, epoch: Epoch, model: TrainableModel) -> None:
+        """An epoch is done, and written."""
+
+    def wants_to_stop(self) -> bool:
+        """Whether the run is to be saved and to end after this batch."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be run, and from where on.
+
+    Attributes:
+        subject: the network and its recipe.
+        data_dir: the folder with the data set's files.
+        record: of the run that goes on; nothing for a new one.
+        checkpoint: from which it goes on; nothing where it ended before the first.
+    """
+
+    subject: Subject
+    data_dir: Path | None = None
+    record: RunRecord | None = None
+    checkpoint: Checkpoint | None = None
+
+
+def resume_job(
+    folder: RunFolder, record: RunRecord, data_dir: Path | None, epochs: int | None, listener: Listener
+) -> Job:
+    """What is left of the run in a folder.
+
+    Args:
+        folder: the folder, locked.
+        record: its record.
+        data_dir: the folder with the data set's files.
+        epochs: passes over the data in all, where they are to be others than those recorded.
+        listener: told where a checkpoint is damaged.
+
+    Raises:
+        TrainingError: record and checkpoint do not belong together, or neither checkpoint is whole.
+    """
+    checkpoint, remark = folder.latest_checkpoint()
+    if checkpoint is not None and checkpoint.about.spec != record.fingerprint():
+        raise TrainingError(
+            f"{folder.record} does not belong to the checkpoint beside it: one of them was changed",
+            "put the record back as it was, or begin a new run",
+        )
+    if remark:
+        listener.notice(remark)
+    if checkpoint is not None and remark:  # the one that is damaged must not become the previous one
+        folder.checkpoint.unlink(missing_ok=True)
+    if epochs is not None:
+        record = record.model_copy(update={"recipe": {**record.recipe, "epochs": epochs}})
+    return Job(recorded_subject(record), data_dir, record, checkpoint)
+
+
+def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | None = None) -> TrainingResult:
+    """Run a job to its end, and keep its folder up to date. The caller ends the recorder, however it ends.
+
+    Raises:
+        TrainingError: it cannot begin or go on.
+        Stopped: the listener asked for it; the run has been saved.
+    """
+    recipe = job.subject.recipe
+    if data is None:
+        with listener.loading():
+            data = load_data(recipe.data, job.data_dir, listener.downloading)
+    plan = job.record.threads if job.record else None
+    model = make_model(job.subject, usable_batch(recipe, data), plan)
+    try:
+        _begin(recorder, job, model, data, listener)
+        listener.begins(recorder, job.subject, data)
+        with listener.training(recorder):
+            _run(recorder, model, data, listener)
+    except Exception:
+        model.close()
+        raise
+    return TrainingResult(model, tuple(recorder.history), recorder.seconds)
+
+
+def make_model(subject: Subject, batch: int, plan: PlanFacts | None = None) -> TrainableModel:
+    """The model of a subject, with its initial weights; shared among workers as an earlier plan was."""
+    if plan is None:
+        return build_model(subject.graph, subject.facts, subject.recipe, batch=batch)
+    return build_model(
+        subject.graph,
+        subject.facts,
+        subject.recipe,
+        batch=batch,
+        workers=plan.workers,
+        micro_batch=plan.micro_batch,
+        blas_threads=plan.blas_threads,
+    )
+
+
+def _begin(recorder: Recorder, job: Job, model: TrainableModel, data: DataSet, listener: Listener) -> None:
+    subject, now = job.subject, plan_facts(model.plan)
+    preparation = prepared(data)
+    if job.record is None:
+        spec = spec_of(subject.checked)
+        recorder.begin(
+            start_record(subject.graph, subject.facts, subject.recipe, spec, data, preparation, now)
+        )
+        return
+    if preparation != job.record.preparation:
+        changed = _changed(job.record.preparation, preparation)
+        raise TrainingError(
+            f"the data are not those that this run began with: {changed}",
+            "name the folder with the same files with --data-dir, or begin a new run",
+        )
+    for words in plan_changes(job.record.threads, now):
+        listener.notice(words)
+    if job.checkpoint is not None:
+        try:
+            restore(model, job.checkpoint)
+        except (ValueError, KeyError) as error:
+            raise TrainingError(f"the checkpoint does not fit the network: {error}") from None
+    recorder.go_on(job.record.model_copy(update={"threads": now}), job.checkpoint)
+
+
+def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Listener) -> None:
+    def on_step(step: Step) -> None:
+        recorder.finish_step(step, model)
+        listener.step(step)
+        stop_where_asked()
+
+    def on_epoch(epoch: Epoch, model: TrainableModel) -> None:
+        recorder.finish_epoch(epoch, model)
+        listener.epoch(epoch, model)
+        if epoch.number < recorder.recipe.epochs:
+            stop_where_asked()
+
+    def stop_where_asked() -> None:
+        if listener.wants_to_stop():
+            recorder.save(model)
+            raise Stopped
+
+    run_epochs(
+        model,
+        recorder.recipe,
+        data,
+        start=recorder.position,
+        history=recorder.history,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
+
+
+@contextlib.contextmanager
+def closing(recorder: Recorder) -> Iterator[None]:
+    """Write down how a run ended, however it ends; what it raised goes on."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        with contextlib.suppress(TrainingError):
+            recorder.end("interrupted")
+        raise
+    except Exception as error:
+        status: Status = "diverged" if isinstance(error, Diverged) else "failed"
+        with contextlib.suppress(TrainingError):  # the disk may be full: the first error is raised
+            recorder.end(status, str(error) or type(error).__name__)
+        raise
+    recorder.end("finished")
+
+
+def prepared(data: DataSet) -> Preparation:
+    """What is kept of the data in the record of a run."""
+    labels = hashlib.sha256(data.train_y.tobytes() + data.test_y.tobytes()).hexdigest()
+    return Preparation(shape=data.train_x.shape[1:], classes=data.class_names, labels=labels)
+
+
+def _changed(old: Preparation, new: Preparation) -> str:
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in Preparation.model_fields)
+    return "; ".join(f"{name} {before} -> {after}" for name, before, after in pairs if before != after)
+
+
+def plan_changes(old: PlanFacts, new: PlanFacts) -> list[str]:
+    """What is different on this machine from where a run was before, in words."""
+    words = []
+    if old.cpus != new.cpus:
+        words.append(
+            f"this process has {new.cpus} processors, and the run had {old.cpus}: it goes on with"
+            f" {_workers(new.workers)} as before, so that its numbers stay the same"
+        )
+    changed = [
+        f"{name} was {before}, is {after}"
+        for name, before, after in (("NumPy", old.numpy, new.numpy), ("BLAS", old.blas, new.blas))
+        if before != after
+    ]
+    if changed:
+        effect = "from here on the last digits may differ from those of an uninterrupted run"
+        words.append(f"{'; '.join(changed)}: {effect}")
+    return words
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
