@@ -68,7 +68,8 @@ class Weight:
     reaches (Glorot & Bengio 2010); initialisers read them. An array with an `initial` value begins with that
     value everywhere, whatever the initialiser, with those of a tuple, row by row, or with `signs`, random
     -1 and +1 that are the same in every run. One that is not trainable is frozen, or state that a layer keeps
-    itself, such as running statistics; state is no parameter, and is not counted as one.
+    itself, such as running statistics; state is no parameter, and is not counted as one. `held` is what a
+    recipe freezes.
     """
 
     name: str
@@ -78,6 +79,12 @@ class Weight:
     role: Literal["weight", "bias", "state"] = "weight"
     trainable: bool = True
     initial: float | tuple[int, ...] | Literal["signs"] | None = None
+    held: bool = False
+
+    @property
+    def learned(self) -> bool:
+        """Whether training changes it by its gradient."""
+        return self.trainable and not self.held
 
     @property
     def size(self) -> int:

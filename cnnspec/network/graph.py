@@ -172,7 +172,7 @@ class LayerFacts:
     @property
     def trainable_params(self) -> int:
         """The number of parameters that training changes."""
-        return sum(weight.size for weight in self.weights if weight.trainable)
+        return sum(weight.size for weight in self.weights if weight.learned)
 
 
 FLOAT_BYTES = 4

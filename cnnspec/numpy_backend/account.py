@@ -35,7 +35,7 @@ class Standing:
 def standing(layer: LayerFacts, kernel: Kernel[Layer], workers: int, training: bool) -> Standing:
     """What a node needs whatever the batch. The first worker's sums are the gradients where they can be."""
     sums = kernel.sums()
-    apart = sum(weight.size for weight in layer.weights if weight.trainable and weight.name not in sums)
+    apart = sum(weight.size for weight in layer.weights if weight.learned and weight.name not in sums)
     return Standing(
         weights=sum(weight.size for weight in layer.weights),
         gradients=workers * sum(map(product, sums.values())) + apart if training else 0,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from cnnspec.layers import product, show
+from cnnspec.layers import show
 from cnnspec.numpy_backend.blas import blas_threads
 from cnnspec.numpy_backend.kernels.base import Array, Moment
 from cnnspec.numpy_backend.kernels.losses import Tally
 from cnnspec.numpy_backend.memory import allocate
-from cnnspec.numpy_backend.parameters import Weights, of_node, zeros
+from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
 from cnnspec.numpy_backend.plan import Plan, make_plan
 from cnnspec.numpy_backend.ports import Arrays, Given, Ports
 from cnnspec.numpy_backend.program import Program, Tables
@@ -127,30 +127,29 @@ class Model:
         self._seed, self.step = seed, 0
 
     def _build_tables(self) -> None:
-        """Allocate weights and gradients. Worker 0's sums are the gradients themselves where they can be."""
+        """Allocate weights and gradients."""
         plan = self.plan
-        arrays = zeros(plan.graph, plan.facts, plan.dtype)
-        gradients: dict[str, Array] = {}
-        workers = plan.workers if plan.training else 0
-        sums = [_sums(plan) for _ in range(max(workers, 1))]
-        self._sum_blocks = [block for block, _ in sums]
+        workers = plan.workers if plan.training else 1
+        sums = Sums(plan, workers)
+        self._sum_blocks, self.block = sums.blocks, sums.block()
+        learned = self.block if plan.training else None
+        arrays = weight_arrays(plan.graph, plan.facts, plan.dtype, learned)
+        gradients = self.block.named(self.block.gradients)
         shared = [_arrays(kernel.shared(), plan.dtype) for kernel in plan.kernels]
+        tables = [sums.tables(worker) for worker in range(workers)]
         weights = []
         self._prepare, self._fold = [], []
         for i, (node, kernel) in enumerate(zip(plan.graph.nodes, plan.kernels, strict=True)):
-            names = tuple(weight.name for weight in kernel.weights)
-            weights.append(of_node(arrays, node.name, names))
+            weights.append(of_node(arrays, node.name, tuple(weight.name for weight in kernel.weights)))
             if (run := kernel.prepare(weights[i], shared[i])) is not None:
                 self._prepare.append(run)
-            if not plan.training:
-                continue
-            learned = [weight for weight in kernel.weights if weight.trainable]
-            mine = {w.name: sums[0][1][i].get(w.name, np.zeros(w.shape, plan.dtype)) for w in learned}
-            gradients |= {f"{node.name}.{name}": array for name, array in mine.items()}
-            if (run := kernel.fold(sums[0][1][i], mine)) is not None:
+            names = tuple(w.name for w in kernel.weights if f"{node.name}.{w.name}" in gradients)
+            mine = of_node(gradients, node.name, names)
+            if mine and (run := kernel.fold(tables[0][i], mine)) is not None:
                 self._fold.append(run)
-        self._weights, self._gradients = Weights(arrays), MappingProxyType(gradients)
-        self._tables = [Tables(weights, shared, own) for _, own in sums]
+        self._weights = Weights(arrays)
+        self._gradients = MappingProxyType({name: gradients[name] for name in arrays if name in gradients})
+        self._tables = [Tables(weights, shared, own) for own in tables]
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -371,17 +370,3 @@ def _rows(arrays: Arrays, rows: slice) -> Arrays:
 
 def _arrays(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[np.float32]) -> dict[str, Array]:
     return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
-
-
-def _sums(plan: Plan) -> tuple[Array, list[dict[str, Array]]]:
-    """One block of memory for all sums of a worker, and the arrays in it, node by node."""
-    shapes = [kernel.sums() if plan.training else {} for kernel in plan.kernels]
-    block = np.zeros(sum(product(s) for node in shapes for s in node.values()), plan.dtype)
-    tables, start = [], 0
-    for node in shapes:
-        table = {}
-        for name, shape in node.items():
-            table[name] = block[start : start + product(shape)].reshape(shape)
-            start += product(shape)
-        tables.append(table)
-    return block, tables

@@ -82,10 +82,10 @@ class Plan:
 
     @property
     def reaching_weights(self) -> set[int]:
-        """The nodes that own weights or follow one that does: others need no gradient."""
+        """The nodes that own weights to learn or follow one that does: others need no gradient."""
         found: set[int] = set()
         for i, (node, layer) in enumerate(zip(self.graph.nodes, self.facts.layers, strict=True)):
-            if layer.weights or found.intersection(node.inputs):
+            if any(weight.learned for weight in layer.weights) or found.intersection(node.inputs):
                 found.add(i)
         return found
 
