@@ -15,7 +15,7 @@ ORDER = (
     {"layers"},
     {"recipe"},
     {"network"},
-    {"numpy_backend", "render", "export", "explanations"},
+    {"numpy_backend", "render", "export", "bridges", "explanations"},
     {"training"},
     {"api"},
     {"cli"},

@@ -206,7 +206,7 @@ def test_batchnorm_follows_pytorch_through_training_and_prediction(dtype, bound)
             loss.backward()
             optimizer.step()
             assert result.loss == pytest.approx(loss.item(), rel=bound), f"step {step}"
-        theirs = {name.replace("__", "."): p.detach().numpy() for name, p in twin.named_parameters()}
+        theirs = twin.weights()
         assert max(distance(array, theirs[name]) for name, array in model.weights.items()) < bound
         with torch.no_grad():
             expected = twin(torch.tensor(x)).numpy()
