@@ -18,10 +18,12 @@ def history(count: int, loss: float = 2.3) -> list[Epoch]:
     return [
         Epoch(
             number=n,
-            train_loss=loss * math.exp(-n / 5),
-            train_accuracy=1 - 0.9 * math.exp(-n / 5),
-            test_loss=loss * math.exp(-n / 6),
-            test_accuracy=0.98 - 0.88 * math.exp(-n / 5),
+            figures={
+                "train_loss": loss * math.exp(-n / 5),
+                "train_accuracy": 1 - 0.9 * math.exp(-n / 5),
+                "test_loss": loss * math.exp(-n / 6),
+                "test_accuracy": 0.98 - 0.88 * math.exp(-n / 5),
+            },
             seconds=0.1,
             images_per_second=1e4,
         )

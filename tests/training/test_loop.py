@@ -12,7 +12,7 @@ from cnnspec.recipe import Recipe, Sgd, XavierUniform
 from cnnspec.training import DataSet, Diverged, train
 from cnnspec.training.feed import shuffled
 from cnnspec.training.initializers import initial_weights
-from cnnspec.training.loop import Step, epochs, train_epoch
+from cnnspec.training.loop import Course, Mean, Position, Step, epochs, train_epoch
 from cnnspec.training.train import usable_batch
 from tests.support.graphs import sequential
 
@@ -30,6 +30,7 @@ class Fake:
 
     fail_at: int | None = None
     test_loss: float = 0.5
+    learning_rate: float = 0.1
     seen: list[list[int]] = field(default_factory=list)
 
     def train_batch(self, x, labels, indices) -> Result:
@@ -52,7 +53,7 @@ def data_of(count: int) -> DataSet:
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 7, 10, 11, 1000])
 def test_the_mean_loss_is_that_over_samples_whatever_the_batch(batch: int):
     data = data_of(10)  # the squares of 0 to 9: 285 / 10
-    mean = train_epoch(Fake(), data, 1, batch=batch, seed=0)
+    mean = train_epoch(Fake(), data, Course(batch, 1, seed=0), Position()).mean
     assert mean.loss == pytest.approx(28.5)
     assert mean.accuracy == pytest.approx(0.5)
     assert mean.count == 10
@@ -61,7 +62,7 @@ def test_the_mean_loss_is_that_over_samples_whatever_the_batch(batch: int):
 @pytest.mark.parametrize(("count", "batch", "sizes"), [(10, 4, [4, 4, 2]), (3, 8, [3]), (1, 64, [1])])
 def test_the_last_batch_is_as_short_as_it_comes(count: int, batch: int, sizes: list[int]):
     model = Fake()
-    train_epoch(model, data_of(count), 1, batch=batch, seed=0)
+    train_epoch(model, data_of(count), Course(batch, 1, seed=0), Position())
     assert [len(indices) for indices in model.seen] == sizes
     assert sorted(index for indices in model.seen for index in indices) == list(range(count))
 
@@ -74,7 +75,7 @@ def test_the_order_follows_from_seed_and_epoch_alone():
 
 def test_steps_are_reported_with_their_place():
     steps: list[Step] = []
-    list(epochs(Fake(), data_of(5), batch=2, count=2, seed=0, on_step=steps.append))
+    list(epochs(Fake(), data_of(5), Course(2, 2, seed=0), on_step=steps.append))
     assert [(step.epoch, step.batch, step.batches) for step in steps] == [
         (1, 1, 3),
         (1, 2, 3),
@@ -85,9 +86,27 @@ def test_steps_are_reported_with_their_place():
     ]
 
 
+@pytest.mark.parametrize("stop", range(13))
+def test_a_loop_that_begins_at_a_position_does_what_one_would_that_came_to_it(stop: int):
+    course, data = Course(2, 3, seed=5), data_of(7)  # three epochs of four batches
+    whole, steps = Fake(), [Step(Position(), 4, 0.0, 0.0)]
+    figures = list(epochs(whole, data, course, on_step=steps.append))
+    rest = Fake()
+    later = list(epochs(rest, data, course, steps[stop].position))
+    assert rest.seen == whole.seen[stop:]
+    done = max(0, -(-stop // 4) - 1)
+    assert [epoch.figures for epoch in later] == [epoch.figures for epoch in figures[done:]]
+
+
+def test_a_position_counts_batches_epochs_and_updates():
+    position = Position().after_batch(Result(2.0, 1, 4)).after_batch(Result(5.0, 2, 2))
+    assert position == Position(1, 2, 2, Mean(18.0, 3, 6))
+    assert position.after_epoch() == Position(2, 0, 2, Mean())
+
+
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_batch():
     model = Fake(fail_at=5)
-    running = epochs(model, data_of(6), batch=2, count=10, seed=0)
+    running = epochs(model, data_of(6), Course(2, 10, seed=0))
     assert next(running).number == 1
     with pytest.raises(Diverged) as caught:
         next(running)
@@ -98,7 +117,7 @@ def test_a_loss_that_is_no_number_stops_and_names_epoch_and_batch():
 
 def test_a_test_loss_that_is_no_number_stops_before_the_epoch_counts():
     with pytest.raises(Diverged, match="the loss is inf in epoch 1, on the test part after it"):
-        list(epochs(Fake(test_loss=math.inf), data_of(6), batch=2, count=10, seed=0))
+        list(epochs(Fake(test_loss=math.inf), data_of(6), Course(2, 10, seed=0)))
 
 
 # --- with the real backend --------------------------------------------------------------------------------

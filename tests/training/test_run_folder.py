@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,30 @@ from safetensors import safe_open
 
 from cnnspec.training import TrainingError
 from cnnspec.training import files as files_module
+from cnnspec.training.checkpoint import PlanFacts
 from cnnspec.training.files import WriteError, append, write_atomically
 from cnnspec.training.loop import Epoch
-from cnnspec.training.run_folder import RunFolder, open_run_folder, row
+from cnnspec.training.record import Images, Preparation, RunRecord, Session, Spec, Versions, read_record
+from cnnspec.training.run_folder import RunFolder, is_running, open_run_folder, reopen_run_folder, row
 
-EPOCH = Epoch(1, 2.30258509, 0.1, 2.25, 0.125, 0.5, 2874.0)
+FIGURES = {"train_loss": 2.30258509, "train_accuracy": 0.1, "test_loss": 2.25, "test_accuracy": 0.125}
+EPOCH = Epoch(1, FIGURES, 0.05, 0.5, 2874.0)
+RECORD = RunRecord(
+    status="running",
+    started="2026-01-01T00:00:00+00:00",
+    network="LeNet",
+    parameters={},
+    params=1,
+    trainable_params=1,
+    recipe={"data": "digits", "epochs": 3},
+    images=Images(train=8, test=2),
+    preparation=Preparation(shape=(1, 8, 8), classes=("a", "b")),
+    threads=PlanFacts(workers=1, micro_batch=8, blas_threads=1),
+    versions=Versions(cnnspec="0", numpy="0", python="0"),
+    platform="",
+    spec=Spec(file="a.cnn", text="network A {}"),
+    sessions=(Session(started="2026-01-01T00:00:00+00:00"),),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,15 +57,15 @@ def test_runs_are_numbered_from_the_first_free(here: Path):
     taken = []
     for _ in range(2):
         with open_run_folder(None, "LeNet") as folder:
-            folder.begin({})
+            folder.begin(RECORD)
             taken.append(folder.path)
     assert taken == [Path("runs/LeNet-1"), Path("runs/LeNet-3")]
 
 
 def test_a_folder_asked_for_is_made_with_its_parents(here: Path):
     with open_run_folder(Path("a/b/c"), "LeNet") as folder:
-        folder.begin({})
-    assert names(here / "a/b/c") == ["metrics.csv", "run.json"]
+        folder.begin(RECORD)
+    assert names(here / "a/b/c") == ["metrics.csv", "metrics.jsonl", "run.json", "times.csv"]
 
 
 def test_an_empty_folder_is_taken(here: Path):
@@ -92,25 +112,28 @@ def test_an_epoch_leaves_weights_and_a_row(here: Path):
         "conv1.weight": np.arange(12, dtype=np.float32).reshape(3, 4).T,
         "conv1.bias": np.ones(3, np.float32),
     }
-    folder.begin({"status": "running"})
-    folder.add_epoch(EPOCH, weights, "LeNet")
+    folder.begin(RECORD)
+    folder.write_weights(folder.weights, weights, "LeNet", 1)
+    folder.add_epoch(EPOCH)
     folder.write_curves("<svg/>")
 
-    assert names(here) == ["curves.svg", "metrics.csv", "run.json", "weights.safetensors"]
-    assert json.loads(folder.record.read_text()) == {"status": "running"}
+    assert names(here) == [
+        "curves.svg",
+        "metrics.csv",
+        "metrics.jsonl",
+        "run.json",
+        "times.csv",
+        "weights.safetensors",
+    ]
+    assert read_record(folder.record) == RECORD
     with folder.metrics.open() as file:
         (read,) = csv.DictReader(file)
-    assert list(read) == [
-        "epoch",
-        "train_loss",
-        "train_accuracy",
-        "test_loss",
-        "test_accuracy",
-        "seconds",
-        "images_per_second",
-    ]
+    assert list(read) == ["epoch", *FIGURES, "learning_rate"]
     assert read["epoch"] == "1"
     assert float(read["train_loss"]) == pytest.approx(2.302585, abs=1e-5)
+    assert json.loads(folder.events.read_text()) == {"epoch": 1, **FIGURES, "learning_rate": 0.05}
+    assert folder.times.read_text() == "epoch,seconds,images_per_second\n1,0.5,2874\n"
+    assert folder.logged() == (EPOCH,)
     with safe_open(folder.weights, "numpy") as file:
         assert json.loads(file.metadata()["cnnspec"]) == {"network": "LeNet", "epoch": 1}
         for name, array in weights.items():
@@ -121,13 +144,60 @@ def test_the_same_weights_give_the_same_bytes(here: Path):
     weights = {f"conv{i}.weight": np.full(3, i, np.float32) for i in range(8)}
     contents = set()
     for _ in range(10):
-        RunFolder(here).add_epoch(EPOCH, weights, "LeNet")
+        RunFolder(here).write_weights(here / "weights.safetensors", weights, "LeNet", 1)
         contents.add((here / "weights.safetensors").read_bytes())
     assert len(contents) == 1
 
 
 def test_a_row_by_hand():
-    assert row(EPOCH) == "1,2.30259,0.1,2.25,0.125,0.5,2874\n"
+    assert row(EPOCH) == "1,2.30259,0.1,2.25,0.125,0.05\n"
+
+
+def test_a_line_that_was_cut_short_ends_the_log(here: Path):
+    folder = RunFolder(here)
+    folder.begin(RECORD, [EPOCH, replace(EPOCH, number=2)])
+    whole = folder.events.read_bytes()
+    folder.events.write_bytes(whole[:-5])
+    assert [epoch.number for epoch in folder.logged()] == [1]
+
+
+def test_logs_are_set_back_to_where_a_run_goes_on_from(here: Path):
+    folder = RunFolder(here)
+    folder.begin(RECORD, [EPOCH, replace(EPOCH, number=2)])
+    (here / ".checkpoint.safetensors-abcd1234.part").write_text("half")
+    (here / "checkpoint.safetensors.new").write_text("half")
+    folder.begin(RECORD, folder.with_times([replace(EPOCH, seconds=0.0, images_per_second=0.0)]))
+    assert folder.logged() == (EPOCH,)
+    assert folder.metrics.read_text().count("\n") == 2
+    assert names(here) == ["metrics.csv", "metrics.jsonl", "run.json", "times.csv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not the record of a run: it is not JSON"),
+        ("{", "is not the record of a run: it is not JSON"),
+        ("[]", "is not the record of a run"),
+        (
+            '{"schema": "cnnspec.run/9"}',
+            "has the schema 'cnnspec.run/9', and this version reads 'cnnspec.run/1'",
+        ),
+        ('{"schema": "cnnspec.run/1"}', "`status`: field required"),
+    ],
+)
+def test_a_record_of_another_kind_is_refused(text: str, message: str, here: Path):
+    (here / "run.json").write_text(text)
+    with pytest.raises(TrainingError) as caught:
+        read_record(here / "run.json")
+    assert message in caught.value.message
+
+
+def test_a_folder_is_for_one_run_at_a_time(here: Path):
+    with reopen_run_folder(here):
+        assert is_running(here)
+        with pytest.raises(TrainingError, match="another process is training in"):
+            reopen_run_folder(here).__enter__()
+    assert not is_running(here)
 
 
 # --- whole or not at all ----------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""Runs of a small network in processes of their own, killed and gone on with; what the tests of it share."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cnnspec.training.record import read_record
+from cnnspec.training.run_folder import RunFolder
+
+SPEC = """network Small {
+    input 1x8x8
+    conv 4 3x3 -> batchnorm -> relu
+    maxpool 2x2
+    dropout 0.2
+    dense 10 -> softmax
+}
+
+train {
+    data digits normalize=true
+    augment shift 1
+    optimizer sgd lr=0.05 momentum=0.9
+    batch 100
+    epochs EPOCHS
+    checkpoint every=1
+}
+"""
+KEPT = (
+    "weights.safetensors",
+    "best.safetensors",
+    "checkpoint.safetensors",
+    "checkpoint.previous.safetensors",
+    "metrics.csv",
+    "metrics.jsonl",
+)
+"""The files that must be equal, byte for byte. The checkpoint holds the optimizer's state."""
+
+
+def write_spec(folder: Path, epochs: int = 4, text: str = SPEC) -> Path:
+    path = folder / "small.cnn"
+    path.write_text(text.replace("EPOCHS", str(epochs)))
+    return path
+
+
+def words(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cnnspec", "run", *arguments]
+
+
+def train(here: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        words(*arguments),
+        cwd=here,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        **options,
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files that must be equal."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in KEPT}
+
+
+def kill_at(here: Path, out: Path, seconds: float) -> int:
+    """Begin a run, kill it so long after its record was written; below 0, so long after it was begun."""
+    with subprocess.Popen(
+        words("small.cnn", "--out", str(out), "--quiet"), cwd=here, stdout=subprocess.DEVNULL
+    ) as process:
+        while seconds >= 0 and not (out / "run.json").exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(abs(seconds))
+        process.send_signal(signal.SIGKILL)
+    return process.returncode
+
+
+def check_loadable(out: Path) -> str:
+    """Fail unless a run can go on in this folder; where it stands, in words."""
+    if not (out / "run.json").exists():
+        return "not begun"
+    record = read_record(out / "run.json")
+    checkpoint, _ = RunFolder(out).latest_checkpoint()
+    if checkpoint is None:
+        return "no checkpoint"
+    assert checkpoint.about.spec == record.fingerprint()
+    position = checkpoint.about.position
+    return f"epoch {position.epoch}, batch {position.batch}"
+
+
+def moments(count: int, longest: float) -> list[float]:
+    """Moments to kill at: most while it trains, some while it starts."""
+    chance = random.Random(1)
+    return [chance.uniform(-0.5, 0) if i % 10 == 9 else chance.uniform(0, longest) for i in range(count)]
