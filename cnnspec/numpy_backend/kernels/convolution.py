@@ -91,7 +91,9 @@ class ConvKernel(Kernel[Conv]):
         if not self.keeps_patches:
             needed.append(Scratch("patches again", shape, "backward"))
         if self.patches.copies:
-            needed += [Scratch("padded", padded, "forward"), Scratch("dpadded", padded, "backward")]
+            needed.append(Scratch("padded", padded, "forward"))
+        if self.patches.sums:
+            needed.append(Scratch("summed", self.patches.sums, "backward"))
         if self.patches.copies and not self.keeps_patches:
             needed.append(Scratch("padded again", padded, "backward"))
         return (*needed, *spares)
@@ -184,7 +186,7 @@ class ConvKernel(Kernel[Conv]):
         wanted = dx is not None and whole_dx is not None
         runs = [] if self.keeps_patches else [pad]
         if dx is not None and whole_dx is not None:
-            dpadded, begin, end = cut.unpad(dx, whole_dx, at.scratch.get("dpadded"))
+            total, begin, end = cut.summing(dx, whole_dx, at.scratch.get("summed"))
             runs.append(begin)
         for block in cut.blocks:
             patches = cut.within(memory, block)
@@ -193,7 +195,7 @@ class ConvKernel(Kernel[Conv]):
                 runs.append(cut.gather(padded, block, patches))
             runs.append(self._adding_matrix(at, columns, dy_block, block))
             if wanted:
-                runs += [multiplying(transposed, dy_block, columns), cut.scatter(dpadded, block, patches)]
+                runs += [multiplying(transposed, dy_block, columns), cut.scatter(total, block, patches)]
         return [*runs, end] if wanted else runs
 
     def _adding_matrix(self, at: Site, patches: Array, dy: Array, block: slice) -> Run:

@@ -114,30 +114,86 @@ class Patches:
         return copying(windows[index], patches)
 
     # --- scatter ----------------------------------------------------------------------------------------
+    #
+    # Neighbouring tiles that are `step` apart meet every `step`-th input. Sums over such strided rows are
+    # short loops, so where tiles are apart the map's gradient is summed by phases, inputs of one remainder
+    # side by side, and laid in order at the end:
+    #
+    #   D_c,p,h = dx_c(h * step + p)        D_c,p,(t + a) += dP_c,(a * step + p),t
 
-    def scatter(self, padded: Array, block: slice, patches: Array) -> Run:
-        """Bind adding a block of the patches' gradients to that of the padded map."""
+    @property
+    def phased(self) -> bool:
+        """Whether gradients are summed by phases: where an input is in several patches, with gaps between."""
+        phases = product(tuple(axis.step for axis in self.axes))
+        return phases > 1 and 2 * phases <= product(self.patch[1:]) and all(axis.dense for axis in self.axes)
+
+    @property
+    def sums(self) -> Shape:
+        """The memory of one image in which gradients are summed, `()` where the map's own will do."""
+        if not self.phased:
+            return self.padded.stored if self.copies else ()
+        steps = tuple(axis.step for axis in self.axes)
+        return (self.layout.shape[0], *steps, *(axis.strides for axis in self.axes))
+
+    def scatter(self, total: Array, block: slice, patches: Array) -> Run:
+        """Bind adding a block of the patches' gradients to that of the map, as `summing` gave it."""
+        pairs = (
+            self._by_phases(total, block, patches) if self.phased else self._by_places(total, block, patches)
+        )
+
+        def run() -> None:
+            for into, part in pairs:
+                np.add(into, part, out=into)
+
+        return run
+
+    def _by_phases(self, total: Array, block: slice, patches: Array) -> list[tuple[Array, Array]]:
+        """All phases of one round of the patch at once."""
+        pairs = []
+        for rounds in places(*(range(axis.rounds) for axis in self.axes)):
+            turns = list(zip(rounds, self.axes, strict=True))
+            part = patches[(slice(None), *(slice(a * axis.step, (a + 1) * axis.step) for a, axis in turns))]
+            phases = (slice(0, length) for length in part.shape[1 : len(self.axes) + 1])
+            first, *others = (slice(a, a + axis.tiles) for a, axis in turns)
+            rows = slice(first.start + block.start, first.start + block.stop)
+            into: Index = (slice(None), *phases, rows, *others)
+            pairs.append((total[into], part))
+        return pairs
+
+    def _by_places(self, total: Array, block: slice, patches: Array) -> list[tuple[Array, Array]]:
+        """One place of the patch after the other."""
         pairs = []
         for place in places(*map(range, self.patch[1:])):
             first, *others = (axis.inputs(q) for axis, q in zip(self.axes, place, strict=True))
             step = first.step
             rows = slice(first.start + block.start * step, first.start + (block.stop - 1) * step + 1, step)
-            target: Index = (slice(None), rows, *others)
-            source: Index = (slice(None), *place)
-            pairs.append((padded[target], patches[source]))
+            into: Index = (slice(None), rows, *others)
+            part: Index = (slice(None), *place)
+            pairs.append((total[into], patches[part]))
+        return pairs
 
-        def run() -> None:
-            for total, part in pairs:
-                np.add(total, part, out=total)
+    def summing(self, dx: Array, whole_dx: Array, memory: Array | None) -> tuple[Array, Run, Run]:
+        """Where the gradient of the map is summed, what zeroes it, and what makes `dx` of it in the end.
 
-        return run
+        `memory` is of the shape of `sums`, or nothing where that is `()`.
+        """
+        if memory is None:
+            padded = whole_dx if self.layout.margin == self.padding else dx
+            return padded, _zeroing(padded), nothing
+        if not self.phased:
+            return memory, _zeroing(memory), copying(self.padded.inside(memory), dx)
+        return memory, _zeroing(memory), in_turn(self._ordering(memory, dx))
 
-    def unpad(self, dx: Array, whole_dx: Array, copy: Array | None) -> tuple[Array, Run, Run]:
-        """The gradient of the padded map, what zeroes it, and what makes `dx` of it in the end."""
-        if copy is not None:
-            return copy, _zeroing(copy), copying(self.padded.inside(copy), dx)
-        padded = whole_dx if self.layout.margin == self.padding else dx
-        return padded, _zeroing(padded), nothing
+    def _ordering(self, sums: Array, dx: Array) -> list[Run]:
+        """Lay each phase of the padded map to its place in the map."""
+        runs = []
+        for phase in places(*(range(axis.step) for axis in self.axes)):
+            met = [axis.phase(p) for p, axis in zip(phase, self.axes, strict=True)]
+            if all(inputs.start < axis.n for (inputs, _), axis in zip(met, self.axes, strict=True)):
+                source: Index = (slice(None), *phase, *(within for _, within in met))
+                target: Index = (slice(None), *(inputs for inputs, _ in met))
+                runs.append(copying(sums[source], dx[target]))
+        return runs
 
 
 def margin_of(axes: tuple[TiledAxis, ...]) -> Margin:

@@ -53,7 +53,9 @@ class ConvTransposeKernel(Kernel[ConvTranspose]):
         shape, padded = self.patches.shape, self.patches.padded.stored
         needed = [Scratch("patches", shape, "forward"), Scratch("dpatches", shape, "backward")]
         if self.patches.copies:
-            needed += [Scratch("padded", padded, "forward"), Scratch("dpadded", padded, "backward")]
+            needed.append(Scratch("dpadded", padded, "backward"))
+        if self.patches.sums:
+            needed.append(Scratch("summed", self.patches.sums, "forward"))
         needed.append(Scratch("spare", self._matrix_shape, "backward", per_image=False))
         if self.layer.bias:
             needed.append(Scratch("spare bias", (self.layer.channels,), "backward", per_image=False))
@@ -64,13 +66,13 @@ class ConvTransposeKernel(Kernel[ConvTranspose]):
     def forward(self, at: Site) -> Run:
         """Block by block multiply, `P = W^T X`, and add the patches up; then add the bias."""
         cut, matrix, x = self.patches, self._matrix(at.weights["weight"]), self._columns(at.x[0])
-        padded, begin, end = cut.unpad(at.y, at.y, at.scratch.get("padded"))
+        total, begin, end = cut.summing(at.y, at.y, at.scratch.get("summed"))
         runs = [begin]
         for block in cut.blocks:
             patches = cut.within(at.scratch["patches"], block)
             columns = x[..., cut.columns(block, at.n)]
             runs.append(multiplying(matrix.swapaxes(-1, -2), columns, self._columns(patches)))
-            runs.append(cut.scatter(padded, block, patches))
+            runs.append(cut.scatter(total, block, patches))
         runs.append(end)
         return in_turn([*runs, _adding_bias(at)] if self.layer.bias else runs)
 

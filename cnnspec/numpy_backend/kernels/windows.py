@@ -102,3 +102,28 @@ class TiledAxis:
         """The padded input positions that one place of the patch takes, tile by tile."""
         start = self.offsets[place]
         return slice(start, start + (self.tiles - 1) * self.step + 1, self.step)
+
+    # --- phases: the padded positions of one remainder by `step` ------------------------------------------
+
+    @property
+    def dense(self) -> bool:
+        """Whether a patch leaves nothing out between its first position and its last."""
+        return self.spacing == 1 and self.offsets[0] == 0
+
+    @property
+    def rounds(self) -> int:
+        """The steps that a patch is long, the last perhaps not whole."""
+        return -(-len(self.offsets) // self.step)
+
+    @property
+    def strides(self) -> int:
+        """The positions of one phase: enough for all patches, and for all of the padded axis."""
+        reached = (self.tiles - 1) * self.step + len(self.offsets)
+        return -(-max(reached, self.padded) // self.step)
+
+    def phase(self, p: int) -> tuple[slice, slice]:
+        """The input positions of phase `p`, and the places where that phase has them."""
+        first = max(0, -(-(self.window.before - p) // self.step))
+        start = first * self.step + p - self.window.before
+        count = max(0, -(-(self.n - start) // self.step))
+        return slice(start, start + count * self.step, self.step), slice(first, first + count)
