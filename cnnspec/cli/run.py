@@ -190,6 +190,7 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
             conduct(recorder, job, watch).model.close()
     except (KeyboardInterrupt, Stopped):
         print(f"interrupted: {recorder.kept()}", file=sys.stderr)
+        _print_way_on(recorder)
         return INTERRUPTED
     except TrainingError as error:
         _print_error(error)
@@ -292,6 +293,11 @@ def _print_error(error: TrainingError) -> None:
     print(f"error: {error.message}", file=sys.stderr)
     for line in error.help:
         print(f"help: {line}", file=sys.stderr)
+
+
+def _print_way_on(recorder: Recorder) -> None:
+    if recorder.record is not None:
+        print(f"help: cnnspec run --resume {shlex.quote(str(recorder.folder.path))}", file=sys.stderr)
 
 
 def _print_summary(recorder: Recorder, subject: Subject, arguments: argparse.Namespace) -> None:

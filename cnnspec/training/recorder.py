@@ -171,6 +171,8 @@ class Recorder:
         """What a run that did not end well leaves, in words."""
         if self.record is None:
             return "training had not begun, and nothing was written"
-        if not self.history:
-            return f"no epoch was finished; {self.folder.record} says what was run"
-        return f"{self.folder.path} holds the weights and figures up to epoch {self.history[-1].number}"
+        at = self._saved_at
+        if at is None:
+            return f"nothing is saved yet; {self.folder.record} says what was run"
+        where = f"after batch {at.batch} of epoch {at.epoch}" if at.batch else f"after epoch {at.epoch - 1}"
+        return f"{self.folder.path} is saved {where}"
