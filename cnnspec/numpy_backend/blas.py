@@ -20,6 +20,21 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
+WITH_SMALL_PRODUCTS = frozenset({"skylakex", "cooperlake", "sapphirerapids"})
+"""The processors for which OpenBLAS has kernels that multiply small matrices as they lie."""
+
+
+@cache
+def architectures() -> tuple[str, ...]:
+    """For which processors the kernels of the loaded libraries were written, as they call them."""
+    return tuple(str(library.info().get("architecture", "")) for library in _controller().lib_controllers)
+
+
+def has_small_products() -> bool:
+    """Whether small products are taken without packing."""
+    return any(name.lower() in WITH_SMALL_PRODUCTS for name in architectures())
+
+
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
     """Hold BLAS to so many threads; back to what it had at the end.

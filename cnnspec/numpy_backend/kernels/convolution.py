@@ -36,6 +36,11 @@ from cnnspec.numpy_backend.kernels.base import (
 from cnnspec.numpy_backend.kernels.connected import ConnectedConvKernel
 from cnnspec.numpy_backend.kernels.depthwise import DepthwiseKernel
 from cnnspec.numpy_backend.kernels.patches import Patches, margin_of
+from cnnspec.numpy_backend.kernels.stacks import (
+    add_product_of_blocks,
+    multiplying_blocks,
+    stack_scratch,
+)
 from cnnspec.numpy_backend.kernels.toeplitz import Toeplitz
 from cnnspec.numpy_backend.kernels.windows import TiledAxis
 
@@ -92,6 +97,7 @@ class ConvKernel(Kernel[Conv]):
             needed.append(Scratch("patches again", shape, "backward"))
         if self.patches.copies:
             needed.append(Scratch("padded", padded, "forward"))
+        needed += stack_scratch(self.matrix.shape, product(self.patches.shape[-len(self.patches.axes) :]))
         if self.patches.sums:
             needed.append(Scratch("summed", self.patches.sums, "backward"))
         if self.patches.copies and not self.keeps_patches:
@@ -143,7 +149,7 @@ class ConvKernel(Kernel[Conv]):
         for block in self.patches.blocks:
             patches = self.patches.within(at.scratch["patches"], block)
             runs.append(self.patches.gather(padded, block, patches))
-            runs.append(multiplying(matrix, self._columns(patches), self._block(y, block, at.n)))
+            runs.append(multiplying_blocks(matrix, self._columns(patches), self._block(y, block, at.n)))
         return in_turn([*runs, bias])
 
     def _adding_bias(self, at: Site) -> Run:
@@ -201,7 +207,8 @@ class ConvKernel(Kernel[Conv]):
     def _adding_matrix(self, at: Site, patches: Array, dy: Array, block: slice) -> Run:
         """Bind `dT^T += P dY^T`; the first block of a worker's first piece begins the sum."""
         moment = at.moment if block.start == 0 else None
-        return add_product(patches, dy.swapaxes(-1, -2), at.sums["transposed"], at.scratch["spare"], moment)
+        total, spare, stack = at.sums["transposed"], at.scratch["spare"], at.scratch.get("stack")
+        return add_product_of_blocks(patches, dy, total, spare, stack, moment)
 
     # --- arrays -----------------------------------------------------------------------------------------
 
