@@ -11,7 +11,8 @@ import numpy as np
 from cnnspec.numpy_backend.model import BatchResult, Model
 from cnnspec.numpy_backend.plan import make_plan
 from cnnspec.training.initializers import initial_weights
-from cnnspec.training.optimizers import Arrays, make_update
+from cnnspec.training.optimizers import Arrays, clip_gradients, make_update, part_of
+from cnnspec.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -23,22 +24,52 @@ if TYPE_CHECKING:
     from cnnspec.numpy_backend.plan import Plan
     from cnnspec.numpy_backend.ports import Arrays as Outputs
     from cnnspec.numpy_backend.ports import Given
-    from cnnspec.recipe import Optimizer, Recipe
+    from cnnspec.recipe import Recipe
     from cnnspec.recipe.learning import Loss
 
 
 class TrainableModel:
-    """A compiled network with an optimizer. Arrays are `N x C x H x W`, float32; labels are class numbers."""
+    """A compiled network with an optimizer. Arrays are `N x C x H x W`, float32; labels are class numbers.
 
-    def __init__(self, model: Model, optimizer: Optimizer) -> None:
+    Attributes:
+        update: what changes the weights; its state is part of a checkpoint.
+        schedule: the learning rate of every step; the optimizer's, unless one is given to be followed.
+    """
+
+    def __init__(self, model: Model, recipe: Recipe) -> None:
         self.model = model
-        self.update = make_update(optimizer, model.weights, model.gradients)
-        self._optimizer = optimizer
+        self._parts = [part_of(model.block)]
+        self._clip = recipe.clip
+        self.update = make_update(recipe.optimizer, self._parts)
+        self.schedule = Schedule(recipe.optimizer.lr, batches=1, epochs=1)
+
+    def follow(self, schedule: Schedule) -> None:
+        """Let the learning rates from the next step on be those of a schedule."""
+        self.schedule = schedule
 
     @property
     def learning_rate(self) -> float:
         """That of the last update."""
-        return self._optimizer.lr
+        return self.update.lr
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All that the steps to come depend on beside weights, data and their order: live arrays by name."""
+        parts = {"optimizer": self.update.state(), "schedule": self.schedule.state()}
+        state = {f"{part}/{name}": array for part, own in parts.items() for name, array in own.items()}
+        return {**state, "model/step": np.array([self.model.step])}
+
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over a state, so that training goes on bit for bit.
+
+        Raises:
+            ValueError: it is not that of such a model.
+        """
+        for part in (self.update, self.schedule):
+            prefix = "optimizer/" if part is self.update else "schedule/"
+            part.load_state({n.removeprefix(prefix): a for n, a in state.items() if n.startswith(prefix)})
+        if "model/step" not in state:
+            raise ValueError("this is no state of a model: `model/step` is missing")
+        self.model.step = int(state["model/step"].item())
 
     @property
     def weights(self) -> MutableMapping[str, NDArray[np.float32]]:
@@ -67,23 +98,26 @@ class TrainableModel:
         """The output for any number of inputs."""
         return self.model.predict(x)
 
-    def train_step(self, x: Given, labels: NDArray[np.integer]) -> float:
+    def train_step(self, x: Given, labels: NDArray[np.generic]) -> float:
         """Forward, backward and one update; the mean loss of the batch before the update."""
         return self._learn(self.model.loss_and_gradients(x, labels)).loss
 
     def train_batch(
-        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64] | None = None
+        self, x: NDArray[np.float32], labels: NDArray[np.generic], indices: NDArray[np.int64] | None = None
     ) -> BatchResult:
-        """As `train_step` on the samples of these indices, and giving the correct answers too."""
+        """As `train_step`, on the samples of these indices if some are given; all figures of the batch."""
         return self._learn(self.model.loss_and_gradients(x, labels, indices))
 
     def _learn(self, result: BatchResult) -> BatchResult:
         """Update, but not by gradients that are no numbers."""
         if math.isfinite(result.loss):
+            if self._clip is not None:
+                clip_gradients(self._clip, self._parts)
+            self.update.set_rate(self.schedule.rate(self.update.steps))
             self.update.step()
         return result
 
-    def evaluate(self, x: Given, labels: NDArray[np.int64]) -> BatchResult:
+    def evaluate(self, x: Given, labels: NDArray[np.generic]) -> BatchResult:
         """Loss and correct answers over any number of samples; changes nothing."""
         return self.model.evaluate(x, labels)
 
@@ -133,7 +167,7 @@ def build_model(
         initial_weights(graph, facts, recipe.init, recipe.seed) if weights is None else weights.items()
     ):
         model.weights[name] = values
-    return TrainableModel(model, recipe.optimizer)
+    return TrainableModel(model, recipe)
 
 
 def usable_loss(graph: Graph, facts: Facts, recipe: Recipe) -> Loss | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnspec.recipe import Sgd, kinds
-from cnnspec.training.optimizers import make_update, state_bytes
+from cnnspec.training.optimizers import make_update, parts_of, state_bytes
 from tests.support.graphs import sequential
 
 STEPS = 50
@@ -20,7 +20,7 @@ def test_sgd_equals_pytorch_over_fifty_steps(torch, lr: float, momentum: float):
     gradients = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     parameters = {name: torch.nn.Parameter(torch.from_numpy(w.copy())) for name, w in weights.items()}
     theirs = torch.optim.SGD(parameters.values(), lr=lr, momentum=momentum)
-    ours = make_update(Sgd(lr=lr, momentum=momentum), weights, gradients)
+    ours = make_update(Sgd(lr=lr, momentum=momentum), parts_of(weights, gradients))
 
     for _ in range(STEPS):
         for name, gradient in gradients.items():
@@ -35,7 +35,7 @@ def test_sgd_equals_pytorch_over_fifty_steps(torch, lr: float, momentum: float):
 
 def test_momentum_follows_the_formula_by_hand():
     weight, gradient = np.array([1.0], np.float32), np.array([0.5], np.float32)
-    update = make_update(Sgd(lr=0.1, momentum=0.9), {"w": weight}, {"w": gradient})
+    update = make_update(Sgd(lr=0.1, momentum=0.9), parts_of({"w": weight}, {"w": gradient}))
     update.step()  # v = 0.5, w = 1 - 0.05
     assert weight[0] == pytest.approx(0.95)
     update.step()  # v = 0.9 * 0.5 + 0.5 = 0.95, w = 0.95 - 0.095
@@ -46,7 +46,7 @@ def test_a_step_changes_the_arrays_in_place_and_allocates_nothing():
     weights = {"w": np.ones((400, 120), np.float32), "b": np.ones(120, np.float32)}
     gradients = {name: np.ones_like(array) for name, array in weights.items()}
     before = weights["w"]
-    update = make_update(Sgd(lr=0.1, momentum=0.9), weights, gradients)
+    update = make_update(Sgd(lr=0.1, momentum=0.9), parts_of(weights, gradients))
     update.step()
     tracemalloc.start()
     try:
@@ -60,14 +60,14 @@ def test_a_step_changes_the_arrays_in_place_and_allocates_nothing():
 
 def test_the_gradients_are_left_as_they_are():
     gradients = {"w": np.full(3, 2.0, np.float32)}
-    make_update(Sgd(lr=0.1), {"w": np.zeros(3, np.float32)}, gradients).step()
+    make_update(Sgd(lr=0.1), parts_of({"w": np.zeros(3, np.float32)}, gradients)).step()
     np.testing.assert_array_equal(gradients["w"], 2.0)
 
 
 def test_every_optimizer_of_the_language_has_an_update():
     for kind in kinds("optimizer").values():
         weights = {"w": np.zeros(3, np.float32)}
-        make_update(kind(), weights, {"w": np.ones(3, np.float32)}).step()
+        make_update(kind(), parts_of(weights, {"w": np.ones(3, np.float32)})).step()
         assert (weights["w"] < 0).all()
 
 
