@@ -73,12 +73,12 @@ def account(plan: Plan) -> Account:
         for layer, kernel in zip(plan.facts.layers, plan.kernels, strict=True)
     ]
     weights, gradients = (sum(getattr(n, part) for n in nodes) * item for part in ("weights", "gradients"))
-    activations = plan.workers * _kept(plan) if plan.training else 0
+    activations = plan.arenas * _kept(plan) if plan.training else 0
     return Account(weights, gradients, activations, plan.total_bytes - weights - gradients - activations)
 
 
 def _kept(plan: Plan) -> int:
-    """Bytes of one worker's values and scratch that are alive when the backward pass begins."""
+    """Bytes of one piece's values and scratch that are alive when the backward pass begins."""
     turn, buffers = len(plan.kernels), plan.buffers
     scratch = (index for node in buffers.scratch for index in node.values())
     kept = [buffers.all[index] for index in {*buffers.values, *scratch}]

@@ -11,8 +11,9 @@ import numpy as np
 
 from cnnspec.layers import show
 from cnnspec.numpy_backend.blas import blas_threads
-from cnnspec.numpy_backend.kernels.base import Array, Moment
+from cnnspec.numpy_backend.kernels.base import Array
 from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass, in_step
 from cnnspec.numpy_backend.memory import allocate
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
 from cnnspec.numpy_backend.plan import Plan, make_plan
@@ -73,22 +74,25 @@ class _Kept:
 
 
 class _Bench:
-    """One worker's memory, and its programs by the number of images they take."""
+    """The memory of one worker's pieces, and its programs by piece and by the number of images they take."""
 
-    def __init__(self, plan: Plan, tables: Tables) -> None:
-        self.moment = Moment()
+    def __init__(self, plan: Plan, tables: Tables, worker: int) -> None:
         self._plan, self._tables = plan, tables
-        self._arena = allocate(plan.arena_bytes)
-        self._programs: dict[int, Program] = {}
+        self._first = worker * plan.in_step
+        self._arenas: list[NDArray[np.uint8]] = []
+        self._programs: dict[tuple[int, int], Program] = {}
 
-    def program(self, n: int) -> Program:
-        """The program for pieces of `n` images, bound when it is first asked for."""
-        if n not in self._programs:
-            self._programs[n] = Program(self._plan, n, self._arena, self._tables, self.moment)
-        return self._programs[n]
+    def program(self, piece: int, n: int) -> Program:
+        """The program for `n` images in the memory of a piece, made when it is first asked for."""
+        while len(self._arenas) <= piece:
+            self._arenas.append(allocate(self._plan.arena_bytes))
+        if (piece, n) not in self._programs:
+            arena, number = self._arenas[piece], self._first + piece
+            self._programs[piece, n] = Program(self._plan, n, arena, self._tables, number)
+        return self._programs[piece, n]
 
 
-Piece = Callable[[Program, slice], Tally | None]
+Piece = Callable[[Program, slice], Pass]
 """What to do with one piece, the images of a slice of the batch."""
 
 
@@ -149,7 +153,8 @@ class Model:
                 self._fold.append(run)
         self._weights = Weights(arrays)
         self._gradients = MappingProxyType({name: gradients[name] for name in arrays if name in gradients})
-        self._tables = [Tables(weights, shared, own) for own in tables]
+        self._exchanges = Exchanges(plan, weights, tables[0])
+        self._tables = [Tables(weights, shared, own, self._exchanges) for own in tables]
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -172,7 +177,7 @@ class Model:
             self.step += 1
         out = self._run_forward(images, training)
         if training:
-            alone = count <= self.plan.micro_batch * self._active(count)
+            alone = len(self._pieces(count)[0]) <= self.plan.in_step
             self._kept = _Kept(images, self.step, fresh=alone)
         return self.outputs.given_back(out)
 
@@ -195,11 +200,11 @@ class Model:
         gradients = self.outputs.exactly(count, dy, "dy")
         out = self.inputs.empty(count, self.plan.dtype)
 
-        def piece(program: Program, images: slice) -> None:
+        def piece(program: Program, images: slice) -> Pass:
             if not kept.fresh:
                 program.load(_rows(kept.x, images))
-                program.forward()
-            program.backward(_rows(gradients, images), _rows(out, images))
+                yield from program.forward()
+            return (yield from program.backward(_rows(gradients, images), _rows(out, images)))
 
         self._run(count, piece, training=True, step=kept.step, again=True)
         self._sum_up(count)
@@ -227,13 +232,13 @@ class Model:
         self._check_enough(count)
         self.step += 1
 
-        def piece(program: Program, images: slice) -> Tally:
+        def piece(program: Program, images: slice) -> Pass:
             if indices is None:
                 program.load(_rows(arrays, images))
-                return program.loss_and_gradients(labels[images], count)
+                return (yield from program.loss_and_gradients(labels[images], count))
             rows = indices[images]
             program.load(arrays, rows)
-            return program.loss_and_gradients(labels[rows], count)
+            return (yield from program.loss_and_gradients(labels[rows], count))
 
         tally = self._run(count, piece, training=True, step=self.step)
         self._sum_up(count)
@@ -250,9 +255,9 @@ class Model:
         count = len(arrays[0])
         labels = self._labels(labels, count)
 
-        def piece(program: Program, images: slice) -> Tally:
+        def piece(program: Program, images: slice) -> Pass:
             program.load(_rows(arrays, images))
-            return program.loss(labels[images])
+            return (yield from program.loss(labels[images]))
 
         tally = self._run(count, piece, training=False, step=self.step)
         return BatchResult(tally.loss / count, tally.correct, count)
@@ -274,9 +279,9 @@ class Model:
     def _run_forward(self, x: Arrays, training: bool) -> Arrays:
         out = self.outputs.empty(len(x[0]), self.plan.dtype)
 
-        def piece(program: Program, images: slice) -> None:
+        def piece(program: Program, images: slice) -> Pass:
             program.load(_rows(x, images))
-            program.forward(_rows(out, images))
+            return (yield from program.forward(_rows(out, images)))
 
         self._run(len(x[0]), piece, training=training, step=self.step)
         return out
@@ -287,30 +292,39 @@ class Model:
         `again` says that this belongs to a forward pass before it, so that none of it changes state.
         """
         prepare = not (again and self._kept is not None and self._kept.fresh)
-        active = self._active(count)
+        shares = self._pieces(count)
+        active = len(shares)
         while len(self._benches) < active:
-            self._benches.append(_Bench(self.plan, self._tables[len(self._benches) % len(self._tables)]))
+            number = len(self._benches)
+            self._benches.append(_Bench(self.plan, self._tables[number % len(self._tables)], number))
         if self._kept is not None and prepare:
             self._kept.fresh = False
         tallies = [Tally()] * active
+        together = training and bool(self.plan.in_step_for)
+        meeting = Meeting(active)
+        self._exchanges.moment.repeats = again
+        if together:
+            self._exchanges.clear()
+
+        def begin(worker: int, number: int) -> Pass:
+            images = shares[worker][number]
+            program = self._benches[worker].program(number if together else 0, images.stop - images.start)
+            program.meeting, moment = meeting, program.moment
+            moment.training, moment.seed, moment.step, moment.repeats = training, self._seed, step, again
+            moment.first, moment.image = number == 0, images.start
+            return piece(program, images)
 
         def job(worker: int) -> None:
-            bench = self._benches[worker]
-            moment = bench.moment
-            moment.training, moment.seed, moment.step, moment.repeats = training, self._seed, step, again
-            start, stop = count * worker // active, count * (worker + 1) // active
-            for first in range(start, stop, self.plan.micro_batch):
-                images = slice(first, min(first + self.plan.micro_batch, stop))
-                moment.first, moment.image = first == start, first
-                tally = piece(bench.program(images.stop - first), images)
-                if tally is not None:
-                    tallies[worker] = tallies[worker] + tally
+            numbers = range(len(shares[worker]))
+            for group in [numbers] if together else ((number,) for number in numbers):
+                passes = [begin(worker, number) for number in group]
+                tallies[worker] += in_step(passes, meeting.hold)
 
         with blas_threads(self.plan.blas_threads):
             if prepare:
                 for run in self._prepare:
                     run()
-            self._crew.run(job, active)
+            self._crew.run(job, active, meeting.stop)
         return sum(tallies, Tally())
 
     def _sum_up(self, count: int) -> None:
@@ -323,6 +337,12 @@ class Model:
 
     def _active(self, count: int) -> int:
         return max(1, min(self.plan.workers, count))
+
+    def _pieces(self, count: int) -> list[list[slice]]:
+        """For each worker that has something to do the images of its pieces."""
+        active, size = self._active(count), self.plan.micro_batch
+        bounds = [(count * w // active, count * (w + 1) // active) for w in range(active)]
+        return [[slice(i, min(i + size, stop)) for i in range(start, stop, size)] for start, stop in bounds]
 
     # --- checking ---------------------------------------------------------------------------------------
 

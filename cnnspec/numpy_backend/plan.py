@@ -48,10 +48,12 @@ class Plan:
     """The choices for one network, and for batches of up to `batch` images.
 
     Attributes:
-        workers: threads that share a batch; one where a layer needs the whole batch at once in training.
+        workers: threads that share a batch.
         blas_threads: threads that each of them may use within one matrix product.
-        micro_batch: images that a worker takes at a time.
-        arena_bytes: activations, gradients and scratch of one worker.
+        micro_batch: images of a piece, which a worker computes at a time.
+        in_step: pieces that a worker keeps at work; more than one where layers need numbers of the whole
+            batch in training, at which all pieces of the batch must have come so far.
+        arena_bytes: activations, gradients and scratch of one piece.
         bytes_by_node: all memory that is there because of each node.
         total_bytes: all memory of the model.
     """
@@ -64,6 +66,7 @@ class Plan:
     workers: int
     blas_threads: int
     micro_batch: int
+    in_step: int
     dtype: np.dtype[np.float32]
     layouts: tuple[Layout, ...]
     kernels: tuple[Kernel[Layer], ...]
@@ -90,9 +93,14 @@ class Plan:
         return found
 
     @property
-    def at_once_for(self) -> tuple[str, ...]:
-        """The layers for which a batch is one piece: their statistics in training are those of all of it."""
-        names = (n.name for n, k in zip(self.graph.nodes, self.kernels, strict=True) if k.whole_batch)
+    def arenas(self) -> int:
+        """The pieces that are at work at a time, each with memory of its own."""
+        return self.workers * self.in_step
+
+    @property
+    def in_step_for(self) -> tuple[str, ...]:
+        """The layers at which all pieces of a batch meet: they need numbers of the whole in training."""
+        names = (n.name for n, k in zip(self.graph.nodes, self.kernels, strict=True) if k.exchanges())
         return tuple(names) if self.training else ()
 
     @property
@@ -152,14 +160,15 @@ def make_plan(
     kernels = _kernels(graph, facts, layouts)
     loss_scratch = CrossEntropyKernel(facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
-    at_once = training and any(kernel.whole_batch for kernel in kernels)
-    crew = 1 if at_once else workers or choose_workers(facts, batch)
+    crew = workers or choose_workers(facts, batch)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]
-    piece = min(micro_batch or choose_micro_batch(image, math.ceil(batch / crew)), batch)
-    piece = batch if at_once else piece
+    share = math.ceil(batch / crew)
+    piece = min(micro_batch or choose_micro_batch(image, share), batch)
+    meeting = training and any(kernel.exchanges() for kernel in kernels)
+    in_step = math.ceil(share / piece) if meeting else 1
     offsets, arena = place([b.lifetime(piece, number.itemsize) for b in buffers.all], reuse_memory)
-    sizes = _bytes_by_node(graph, facts, kernels, buffers, crew, piece, number.itemsize, training)
-    constant = sum(sizes.values()) - _arena_bytes_unshared(buffers, crew, piece, number.itemsize)
+    sizes = _bytes_by_node(graph, facts, kernels, buffers, crew, in_step, piece, number.itemsize, training)
+    constant = sum(sizes.values()) - _arena_bytes_unshared(buffers, crew * in_step, piece, number.itemsize)
     return Plan(
         graph=graph,
         facts=facts,
@@ -167,8 +176,9 @@ def make_plan(
         training=training,
         loss=loss,
         workers=crew,
-        blas_threads=(workers or cores()) if at_once else 1 if workers or crew > 1 else cores(),
+        blas_threads=1 if workers or crew > 1 else cores(),
         micro_batch=piece,
+        in_step=in_step,
         dtype=number,
         layouts=layouts,
         kernels=kernels,
@@ -176,7 +186,7 @@ def make_plan(
         offsets=offsets,
         arena_bytes=arena,
         bytes_by_node=sizes,
-        total_bytes=constant + crew * arena,
+        total_bytes=constant + crew * in_step * arena,
     )
 
 
@@ -255,6 +265,7 @@ def _bytes_by_node(
     kernels: tuple[Kernel[Layer], ...],
     buffers: Buffers,
     workers: int,
+    in_step: int,
     piece: int,
     item: int,
     training: bool,
@@ -264,12 +275,12 @@ def _bytes_by_node(
     for layer, kernel in zip(facts.layers, kernels, strict=True):
         sizes.append(standing(layer, kernel, workers, training).total * item)
     for buffer in buffers.all:
-        sizes[buffer.node] += workers * aligned(buffer.size(piece, item))
+        sizes[buffer.node] += workers * in_step * aligned(buffer.size(piece, item))
     return {node.name: size for node, size in zip(graph.nodes, sizes, strict=True)}
 
 
-def _arena_bytes_unshared(buffers: Buffers, workers: int, piece: int, item: int) -> int:
-    return workers * sum(aligned(b.size(piece, item)) for b in buffers.all)
+def _arena_bytes_unshared(buffers: Buffers, arenas: int, piece: int, item: int) -> int:
+    return arenas * sum(aligned(b.size(piece, item)) for b in buffers.all)
 
 
 def _table(plan: Plan) -> str:
@@ -281,8 +292,8 @@ def _table(plan: Plan) -> str:
         f"batches of {plan.batch} in pieces of {plan.micro_batch}, {plan.workers} workers, "
         f"{plan.blas_threads} BLAS threads each, {plan.total_bytes:,} bytes"
     )
-    if plan.at_once_for:
-        head += f"\na batch is one piece, for the statistics of {_listed(plan.at_once_for)} in training"
+    if plan.in_step_for:
+        head += f"\nall pieces of a batch keep step, for the statistics of {_listed(plan.in_step_for)}"
     return "\n".join([head, *lines])
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnspec.layers import product
-from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, nothing
+from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, Way, nothing
 from cnnspec.numpy_backend.kernels.losses import CrossEntropyKernel, Tally
+from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass, Stopped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,24 +22,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """For every node the public weights, what workers share of them, and one worker's sums of gradients."""
+    """For every node the public weights, what workers share of them, and one worker's sums of gradients.
+
+    And the exchanges of all pieces.
+    """
 
     weights: Sequence[Mapping[str, Array]]
     shared: Sequence[Mapping[str, Array]]
     sums: Sequence[Mapping[str, Array]]
+    exchanges: Exchanges
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A step at which all pieces of a batch must have come so far."""
+
+    combine: Run
 
 
 class Program:
-    """Forward and backward passes over `n` images in the memory of one worker."""
+    """Forward and backward passes over `n` images in the memory of one piece.
 
-    def __init__(self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, moment: Moment) -> None:
-        self._plan, self._n, self._arena, self._tables, self._moment = plan, n, arena, tables, moment
+    `piece` is its number among the pieces that are at work at a time.
+    """
+
+    def __init__(self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, piece: int) -> None:
+        self._plan, self._n, self._arena, self._tables, self._piece = plan, n, arena, tables, piece
+        self.moment = Moment()
+        self.meeting = Meeting(1)
         nodes = range(len(plan.kernels))
         sources, outputs = plan.graph.sources(), plan.graph.outputs
         self._inputs = [_images_first(self._value(i)[1]) for i in sources]
         self._outputs = [_images_first(self._value(i)[1]) for i in outputs]
         self._staging = [self._scratch(i)["staging"].reshape(n, *plan.facts.shape(i)) for i in sources]
-        self._forward = _only_work([self._bind_forward(i) for i in nodes])
+        self._forward = self._bind_forward(nodes)
         if plan.training:
             self._gradients_out = [self._gradient_images_first(i) for i in outputs]
             self._gradients_in = [self._gradient_images_first(i) for i in sources]
@@ -55,34 +72,46 @@ class Program:
                 np.take(given, indices, axis=0, out=staging, mode="clip")  # any other mode copies
                 np.copyto(value, staging)
 
-    def forward(self, out: Arrays | None = None) -> None:
+    def forward(self, out: Arrays | None = None) -> Pass:
         """Run the network, and give its outputs, images first."""
-        for run in self._forward:
-            run()
+        yield from self._run(self._forward)
         if out is not None:
             _copy_all(self._outputs, out)
+        return Tally()
 
-    def backward(self, gradients: Arrays, out: Arrays) -> None:
+    def backward(self, gradients: Arrays, out: Arrays) -> Pass:
         """From the gradients of the outputs to those of the inputs, adding up those of the weights."""
         _copy_all(gradients, self._gradients_out)
-        for run in self._backward:
-            run()
+        yield from self._run(self._backward)
         _copy_all(self._gradients_in, out)
+        return Tally()
 
-    def loss(self, labels: NDArray[np.integer]) -> Tally:
+    def loss(self, labels: NDArray[np.integer]) -> Pass:
         """Run the network up to its logits, and tally the loss."""
-        for run in self._to_logits:
-            run()
+        yield from self._run(self._to_logits)
         return self._judge(labels)
 
-    def loss_and_gradients(self, labels: NDArray[np.integer], batch: int) -> Tally:
+    def loss_and_gradients(self, labels: NDArray[np.integer], batch: int) -> Pass:
         """As `loss`, and add up the weights' gradients of the mean loss over `batch` images."""
-        for run in self._to_logits:
-            run()
+        yield from self._run(self._to_logits)
         tally = self._differentiate(labels, batch)
-        for run in self._from_logits:
-            run()
+        yield from self._run(self._from_logits)
         return tally
+
+    def _run(self, steps: list[Run | _Exchange]) -> Generator[Run, None, None]:
+        """Run the steps, and yield at each exchange of training.
+
+        Raises:
+            Stopped: another worker failed.
+        """
+        meeting, training = self.meeting, self.moment.training
+        for step in steps:
+            if meeting.stopped:
+                raise Stopped
+            if not isinstance(step, _Exchange):
+                step()
+            elif training:
+                yield step.combine
 
     # --- binding ----------------------------------------------------------------------------------------
 
@@ -92,23 +121,35 @@ class Program:
         scratch = {name: self._buffer(b) for name, b in plan.buffers.loss.items()}
         z = self._value(logits)[1]
         self._judge = kernel.bind(z, None, scratch).tally
-        self._to_logits = _only_work([self._bind_forward(i) for i in range(logits + 1)])
+        self._to_logits = self._bind_forward(range(logits + 1))
         if plan.training:
             dz = self._gradient(plan.buffers.gradients[logits], logits)[1]
             self._differentiate = kernel.bind(z, dz, scratch).differentiate
             self._from_logits = self._bind_backward(range(logits + 1), plan.reaching_weights)
 
-    def _bind_forward(self, i: int) -> Run:
-        return self._plan.kernels[i].forward(self._site(i, set()))
+    def _bind_forward(self, nodes: range) -> list[Run | _Exchange]:
+        steps: list[Run | _Exchange] = []
+        for i in nodes:
+            site = self._site(i, set())
+            steps += [*self._exchange(i, "forward", site), self._plan.kernels[i].forward(site)]
+        return _only_work(steps)
 
-    def _bind_backward(self, nodes: range, wanted: set[int]) -> list[Run]:
+    def _exchange(self, i: int, way: Way, site: Site) -> list[Run | _Exchange]:
+        """A kernel's contribution to an exchange, and the exchange; nothing where it has none."""
+        combines = self._tables.exchanges.combines[i]
+        if way not in combines:
+            return []
+        return [self._plan.kernels[i].contribute(way, site), _Exchange(combines[way])]
+
+    def _bind_backward(self, nodes: range, wanted: set[int]) -> list[Run | _Exchange]:
         """The backward passes that lead to the gradients of `wanted` values, last node first."""
         gradients = self._plan.buffers.gradients
-        runs: list[Run] = []
+        steps: list[Run | _Exchange] = []
         for i in (i for i in reversed(nodes) if i in wanted and i in gradients):
-            runs.append(self._plan.kernels[i].backward(self._site(i, wanted)))
-            runs += self._additions(i, wanted)
-        return _only_work(runs)
+            site = self._site(i, wanted)
+            steps += [*self._exchange(i, "backward", site), self._plan.kernels[i].backward(site)]
+            steps += self._additions(i, wanted)
+        return _only_work(steps)
 
     def _additions(self, i: int, wanted: set[int]) -> list[Run]:
         """Add this node's part of a gradient that another node has begun."""
@@ -129,7 +170,7 @@ class Program:
         return Site(
             n=self._n,
             number=i,
-            moment=self._moment,
+            moment=self.moment,
             x=tuple(inside for _, inside in values),
             whole_x=tuple(whole for whole, _ in values),
             y=y,
@@ -140,6 +181,8 @@ class Program:
             shared=tables.shared[i],
             sums=tables.sums[i],
             scratch=self._scratch(i),
+            part={way: rows[self._piece] for way, rows in tables.exchanges.councils[i].parts.items()},
+            whole=tables.exchanges.councils[i].whole,
         )
 
     def _input_gradients(self, i: int, slot: int, wanted: set[int]) -> tuple[Array, Array] | None:
@@ -180,8 +223,8 @@ class Program:
         return memory.view(plan.dtype).reshape(shape)
 
 
-def _only_work(runs: Iterable[Run]) -> list[Run]:
-    return [run for run in runs if run is not nothing]
+def _only_work(steps: list[Run | _Exchange]) -> list[Run | _Exchange]:
+    return [step for step in steps if step is not nothing]
 
 
 def _adding(total: Array, part: Array) -> Run:

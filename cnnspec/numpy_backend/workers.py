@@ -11,11 +11,16 @@ import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from cnnspec.numpy_backend.kernels.base import nothing
+from cnnspec.numpy_backend.meetings import Stopped
+
 Job = Callable[[int], None]
 """Work for the worker with this number."""
+Stop = Callable[[], None]
+"""What lets the other jobs end early when one has failed."""
 Results = dict[int, BaseException | None]
 """By worker, what its job raised."""
-Inbox = SimpleQueue[tuple[Job, Results] | None]
+Inbox = SimpleQueue[tuple[Job, Stop, Results] | None]
 
 
 class Workers:
@@ -29,8 +34,10 @@ class Workers:
         self._given = 0
         weakref.finalize(self, _dismiss, self._inboxes)
 
-    def run(self, job: Job, count: int) -> None:
+    def run(self, job: Job, count: int, stop: Stop = nothing) -> None:
         """Run `job(0)` here and `job(1)` to `job(count - 1)` in the other threads; return when all are done.
+
+        `stop` is called when one fails; jobs that it ends raise `Stopped`.
 
         Raises:
             BaseException: what a job raised: this thread's own at once, that of another when all have ended.
@@ -38,13 +45,20 @@ class Workers:
         self._wait()  # for what an interrupted call left behind
         self._hire(count - 1)
         self._results, self._given = {}, 0
-        for inbox in self._inboxes[: count - 1]:
-            inbox.put((job, self._results))
-            self._given += 1
-        job(0)
-        self._wait()
-        for number in sorted(self._results):
-            if (failure := self._results[number]) is not None:
+        try:
+            for inbox in self._inboxes[: count - 1]:
+                inbox.put((job, stop, self._results))
+                self._given += 1
+            job(0)
+            self._wait()
+        except Stopped:
+            self._wait()
+        except BaseException:
+            stop()
+            raise
+        failures = [self._results[number] for number in sorted(self._results)]
+        for failure in failures:
+            if failure is not None and not isinstance(failure, Stopped):
                 raise failure
 
     def close(self) -> None:
@@ -68,14 +82,15 @@ class Workers:
 
 def _work(number: int, inbox: Inbox, bell: SimpleQueue[None]) -> None:
     while (task := inbox.get()) is not None:
-        job, results = task
+        job, stop, results = task
         failure: BaseException | None = None
         try:
             job(number)
         except BaseException as error:  # handed to the caller
             failure = error
+            stop()
         results[number] = failure
-        del task, job, results, failure
+        del task, job, stop, results, failure
         bell.put(None)
 
 

@@ -49,8 +49,8 @@ class TrainingMemory:
 
     @property
     def images_at_once(self) -> int:
-        """Images whose activations are kept at a time: a piece of the batch for each worker."""
-        return min(self.plan.workers * self.plan.micro_batch, self.plan.batch)
+        """Images whose activations are kept at a time: a piece of the batch for each worker, or all."""
+        return min(self.plan.arenas * self.plan.micro_batch, self.plan.batch)
 
 
 def training_memory(graph: Graph, facts: Facts, recipe: Recipe, batch: int | None = None) -> TrainingMemory:

@@ -73,11 +73,13 @@ def test_prediction_does_not_depend_on_the_pieces(network):
         np.testing.assert_allclose(pieces.predict(x), whole.predict(x))
 
 
-def test_plan_for_training_takes_the_batch_at_once_and_says_why(network):
-    plan = make_plan(*network, batch=32, workers=2, micro_batch=4)
-    assert (plan.workers, plan.micro_batch) == (1, 32)
-    assert "a batch is one piece, for the statistics of batchnorm1 in training" in str(plan)
-    assert "one piece" not in str(make_plan(*network, batch=32, training=False))
+def test_plan_for_training_keeps_all_pieces_at_work_and_says_why(network):
+    plan = make_plan(*network, batch=32, workers=2, micro_batch=6)
+    assert (plan.workers, plan.micro_batch, plan.in_step, plan.arenas) == (2, 6, 3, 6)
+    assert "all pieces of a batch keep step, for the statistics of batchnorm1" in str(plan)
+    prediction = make_plan(*network, batch=32, workers=2, micro_batch=6, training=False)
+    assert "keep step" not in str(prediction)
+    assert prediction.in_step == 1
 
 
 def test_state_has_no_gradient_and_is_no_parameter(network):

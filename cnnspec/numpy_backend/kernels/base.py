@@ -21,8 +21,11 @@ from cnnspec.layers import Layer, Shape, Weight, product
 
 Array = NDArray[np.float32]
 """Every array of numbers; float64 where a test asks for it."""
+Numbers = NDArray[np.float64]
+"""What the pieces of a batch exchange."""
 Run = Callable[[], None]
 """A bound piece of work."""
+Way = Literal["forward", "backward"]
 Index = tuple[int | slice, ...]
 """What selects part of an array."""
 Margin = tuple[tuple[int, int], ...]
@@ -106,7 +109,8 @@ class Site:
 
     `x`, `y`, `dx`, `dy` are the values and their gradients without margins; `whole_x` and `whole_dx` with
     them. An entry of `dx` is `None` where nobody asks for it. `weights` are the public arrays, `shared` what
-    `prepare` made of them, `sums` the worker's sums of gradients.
+    `prepare` made of them, `sums` the worker's sums of gradients. `part` is what this piece contributes to
+    the exchanges of the kernel, `whole` what was made of all parts.
     """
 
     n: int
@@ -122,6 +126,23 @@ class Site:
     shared: Mapping[str, Array]
     sums: Mapping[str, Array]
     scratch: Mapping[str, Array]
+    part: Mapping[Way, Numbers]
+    whole: Mapping[Way, Numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Council:
+    """What a kernel makes its combinations from: the parts of all pieces, a row each, and where they go.
+
+    `parts` holds zeros for pieces that a smaller batch does not have. `weights` are the public arrays, `sums`
+    the first worker's sums of gradients, in which a combination may put the gradients of the whole batch.
+    """
+
+    moment: Moment
+    parts: Mapping[Way, Numbers]
+    whole: Mapping[Way, Numbers]
+    weights: Mapping[str, Array]
+    sums: Mapping[str, Array]
 
 
 L = TypeVar("L", bound=Layer)
@@ -142,8 +163,6 @@ class Kernel(ABC, Generic[L]):
     """Whether the output may be given one."""
     normalizes_logits: ClassVar[bool] = False
     """Whether a loss that follows reads the input instead, the logits."""
-    whole_batch: ClassVar[bool] = False
-    """Whether training needs all images of a batch at once."""
     fewest_images: int = 1
     """Images that a batch must have in training."""
     keeps_input: bool = False
@@ -202,9 +221,25 @@ class Kernel(ABC, Generic[L]):
         """Turn the sums of all workers into gradients of the weights, where they are not that already."""
         return None
 
+    def exchanges(self) -> dict[Way, tuple[Shape, Shape]]:
+        """The passes in training that need numbers of the whole batch, such as its mean.
+
+        In such a pass every piece first contributes its part. When all have, the parts are combined, once,
+        and the pass goes on with the whole. The shapes are those of a part and of the whole.
+        """
+        return {}
+
+    def contribute(self, way: Way, at: Site) -> Run:
+        """Bind what a pass does before the exchange, which fills `at.part[way]`; in training only."""
+        raise NotImplementedError
+
+    def combine(self, way: Way, council: Council) -> Run:
+        """Bind `whole[way]` from `parts[way]`."""
+        raise NotImplementedError
+
     @abstractmethod
     def forward(self, at: Site) -> Run:
-        """Bind the computation of `y`."""
+        """Bind the computation of `y`, or what of it comes behind the exchange."""
 
     @abstractmethod
     def backward(self, at: Site) -> Run:

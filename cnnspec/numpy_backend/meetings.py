@@ -1,0 +1,97 @@
+"""Where workers meet: sums over a whole batch, of which each has seen a part.
+
+A pass over one piece is a generator. It runs kernels until one needs numbers of the whole batch, and yields
+how these are combined; a worker takes all its pieces so far, meets the others, and all go on. The last worker
+to come combines, so that it is done once, always from the same parts in the same order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnspec.numpy_backend.kernels.base import Array, Council, Moment, Run, Way
+from cnnspec.numpy_backend.kernels.losses import Tally
+
+if TYPE_CHECKING:
+    from cnnspec.numpy_backend.plan import Plan
+
+Pass = Generator[Run, None, Tally]
+"""A pass over one piece: it yields the combination at each meeting, and returns what it adds to the loss."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error of its own
+    """Another worker failed or was interrupted, and this one need not go on."""
+
+
+class Meeting:
+    """The meetings of `count` workers in one run."""
+
+    def __init__(self, count: int) -> None:
+        self.stopped = False
+        self._combine: Run | None = None
+        self._barrier = threading.Barrier(count, self._act)
+
+    def hold(self, combine: Run) -> None:
+        """Wait for the other workers, let one of them combine, and go on.
+
+        Raises:
+            Stopped: a worker does not come any more.
+        """
+        self._combine = combine  # the same for all
+        if self._barrier.parties == 1:
+            return self._act()
+        try:
+            self._barrier.wait()
+        except threading.BrokenBarrierError:
+            raise Stopped from None
+
+    def stop(self) -> None:
+        """Let all who wait or come later raise `Stopped`."""
+        self.stopped = True
+        self._barrier.abort()
+
+    def _act(self) -> None:
+        if self._combine is not None:
+            self._combine()
+
+
+def in_step(passes: Sequence[Pass], hold: Callable[[Run], None]) -> Tally:
+    """Run passes side by side, each up to its next meeting; the sum of their tallies."""
+    while True:
+        tallies, combine = [], None
+        for each in passes:
+            try:
+                combine = next(each)
+            except StopIteration as end:
+                tallies.append(end.value)
+        if combine is None:
+            return sum(tallies, Tally())
+        hold(combine)
+
+
+class Exchanges:
+    """The exchanges of all kernels of a plan: for each node the councils' arrays, and how they combine."""
+
+    def __init__(
+        self, plan: Plan, weights: Sequence[Mapping[str, Array]], sums: Sequence[Mapping[str, Array]]
+    ) -> None:
+        self.moment = Moment()
+        self.councils: list[Council] = []
+        self.combines: list[Mapping[Way, Run]] = []
+        for i, kernel in enumerate(plan.kernels):
+            shapes = kernel.exchanges() if plan.training else {}
+            parts = {way: np.zeros((plan.arenas, *part)) for way, (part, _) in shapes.items()}
+            whole = {way: np.zeros(shape) for way, (_, shape) in shapes.items()}
+            council = Council(self.moment, parts, whole, weights[i], sums[i])
+            self.councils.append(council)
+            self.combines.append({way: kernel.combine(way, council) for way in shapes})
+
+    def clear(self) -> None:
+        """Forget the parts of the batch before."""
+        for council in self.councils:
+            for parts in council.parts.values():
+                parts.fill(0)
