@@ -17,6 +17,7 @@ ORDER = (
     {"network"},
     {"numpy_backend", "render", "export", "bridges", "explanations"},
     {"training"},
+    {"measurement"},
     {"api"},
     {"cli"},
 )

@@ -56,9 +56,25 @@ def _depthwise(layer: Depthwise, at: Place) -> None:
 
 @OPERATORS.says(ConvTranspose)
 def _conv_transpose(layer: ConvTranspose, at: Place) -> None:
+    """What is added behind is cut off less; where that is not enough, what lies there is the bias alone.
+
+    ONNX Runtime takes no `output_padding` from the stride on.
+    """
     windows = layer.window(*at.shapes)
-    options: dict[str, Any] = {**_window(windows), "output_padding": [window.extra for window in windows]}
-    at.give("ConvTranspose", at.x, at.weight("weight"), *at.weights("bias"), group=layer.groups, **options)
+    options: dict[str, Any] = {**_window(windows), "group": layer.groups}
+    options["pads"] = both_ends([(w.before, max(w.after - w.extra, 0)) for w in windows])
+    beyond = [(0, max(w.extra - w.after, 0)) for w in windows]
+    if not any(map(any, beyond)):
+        at.give("ConvTranspose", at.x, at.weight("weight"), *at.weights("bias"), **options)
+        return
+    short = (at.shape[0], *(n - more for n, (_, more) in zip(at.shape[1:], beyond, strict=True)))
+    cut = at.on_the_way("ConvTranspose", [at.x, at.weight("weight")], short, **options)
+    pads = at.whole_numbers("pads", both_ends([(0, 0), (0, 0), *beyond]))
+    if layer.bias:
+        whole = at.on_the_way("Pad", [cut, pads], at.shape)
+        at.give("Add", whole, at.weight("bias", (-1, *(1 for _ in windows))))
+    else:
+        at.give("Pad", cut, pads)
 
 
 def _flat(at: Place) -> str:
