@@ -6,8 +6,18 @@ import numpy as np
 
 from cnnspec.layers import Layer
 from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
-from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run, Scratch, Site, computes, nothing
-from cnnspec.numpy_backend.kernels.elementwise import SlopeByValue
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Kernel,
+    Run,
+    Scratch,
+    Site,
+    accumulating,
+    computes,
+    in_turn,
+    nothing,
+)
+from cnnspec.numpy_backend.kernels.elementwise import CUT, SlopeByValue, clipping, cut, inside, like, same
 
 
 class _Elementwise(Kernel[Layer]):
@@ -28,21 +38,17 @@ class ReluKernel(_Elementwise):
 
     def forward(self, at: Site) -> Run:
         """`y = max(x, 0)`."""
-        (x,), y = at.x, at.y
-        zero = x.dtype.type(0)
-
-        def run() -> None:
-            np.maximum(x, zero, out=y)
-
-        return run
+        return in_turn(accumulating(np.maximum, (x, same(0, x)), y) for x, y in cut(at.x[0], at.y))
 
     def backward(self, at: Site) -> Run:
         """`dx = dy [y > 0]`; nothing at 0, as PyTorch has it."""
-        (dx,), y, dy = at.dx, at.y, at.dy
-        if dx is None:
+        if at.dx[0] is None:
             return nothing
+        blocks = cut(at.y, at.dy, at.dx[0])
+        return in_turn(self._differentiate(*each, like(at.scratch["positive"], each[0])) for each in blocks)
+
+    def _differentiate(self, y: Array, dy: Array, dx: Array, positive: Array) -> Run:
         zero = y.dtype.type(0)
-        positive = at.scratch["positive"].reshape(y.shape)
 
         def run() -> None:
             np.greater(y, zero, out=positive)
@@ -51,8 +57,8 @@ class ReluKernel(_Elementwise):
         return run
 
     def scratch(self) -> tuple[Scratch, ...]:
-        """`[y > 0]` as numbers."""
-        return (Scratch("positive", self.output.shape, "backward"),)
+        """`[y > 0]` as numbers, for a block."""
+        return (Scratch("positive", (CUT,), "backward", per_image=False),)
 
 
 @computes(Sigmoid)
@@ -64,7 +70,9 @@ class SigmoidKernel(_Elementwise):
 
     def forward(self, at: Site) -> Run:
         """`y = (1 + tanh(x / 2)) / 2`."""
-        (x,), y = at.x, at.y
+        return in_turn(self._value(x, y) for x, y in cut(at.x[0], at.y))
+
+    def _value(self, x: Array, y: Array) -> Run:
         half = x.dtype.type(0.5)
 
         def run() -> None:
@@ -77,9 +85,11 @@ class SigmoidKernel(_Elementwise):
 
     def backward(self, at: Site) -> Run:
         """`dx = dy y (1 - y)`."""
-        (dx,), y, dy = at.dx, at.y, at.dy
-        if dx is None:
+        if at.dx[0] is None:
             return nothing
+        return in_turn(self._differentiate(*each) for each in cut(at.y, at.dy, at.dx[0]))
+
+    def _differentiate(self, y: Array, dy: Array, dx: Array) -> Run:
         one = y.dtype.type(1)
 
         def run() -> None:
@@ -99,7 +109,9 @@ class TanhKernel(_Elementwise):
 
     def forward(self, at: Site) -> Run:
         """`y = a tanh(s x)`."""
-        (x,), y = at.x, at.y
+        return in_turn(self._value(x, y) for x, y in cut(at.x[0], at.y))
+
+    def _value(self, x: Array, y: Array) -> Run:
         amplitude, slope = map(y.dtype.type, (self.layer.amplitude, self.layer.slope))
 
         def run() -> None:
@@ -114,9 +126,11 @@ class TanhKernel(_Elementwise):
 
     def backward(self, at: Site) -> Run:
         """`dx = dy (a s - (s / a) y^2)`."""
-        (dx,), y, dy = at.dx, at.y, at.dy
-        if dx is None:
+        if at.dx[0] is None:
             return nothing
+        return in_turn(self._differentiate(*each) for each in cut(at.y, at.dy, at.dx[0]))
+
+    def _differentiate(self, y: Array, dy: Array, dx: Array) -> Run:
         amplitude, slope = self.layer.amplitude, self.layer.slope
         steepest, ratio = map(y.dtype.type, (amplitude * slope, slope / amplitude))
 
@@ -138,24 +152,23 @@ class HardSigmoidKernel(SlopeByValue[Layer]):
 
     def value(self, x: Array, y: Array, spare: list[Array]) -> Run:
         """`y = min(max(x / 6 + 1/2, 0), 1)`."""
-        zero, one, half, sixth = map(x.dtype.type, (0, 1, 0.5, 1 / 6))
+        half, sixth = map(x.dtype.type, (0.5, 1 / 6))
+        clip = clipping(y, y, 0, 1)
 
         def run() -> None:
             np.multiply(x, sixth, out=y)
             np.add(y, half, out=y)
-            np.maximum(y, zero, out=y)
-            np.minimum(y, one, out=y)
+            clip()
 
         return run
 
     def slope(self, y: Array, slope: Array) -> Run:
         """`1/6` where `0 < y < 1`."""
-        zero, one, sixth = map(y.dtype.type, (0, 1, 1 / 6))
+        sixth = y.dtype.type(1 / 6)
+        find_inside = inside(y, slope, 1)
 
         def run() -> None:
-            np.greater(y, zero, out=slope)
-            np.less(y, one, out=y)  # y is not read again
-            np.multiply(slope, y, out=slope)
+            find_inside()
             np.multiply(slope, sixth, out=slope)
 
         return run
@@ -166,7 +179,6 @@ class SoftmaxKernel(Kernel[Layer]):
     """`y_c = exp(x_c) / sum_k exp(x_k)` over the channels, at each position apart."""
 
     in_place = True
-    normalizes_logits = True
     keeps_output = True
     algorithm = "exp"
     why = "after subtracting the largest"
@@ -216,7 +228,6 @@ class LogSoftmaxKernel(Kernel[Layer]):
     """`y_c = x_c - log(sum_k exp(x_k))` over the channels, at each position apart."""
 
     in_place = True
-    normalizes_logits = True
     keeps_output = True
     algorithm = "exp, log"
     why = "after subtracting the largest"

@@ -7,18 +7,31 @@ feature map they would wait for the memory; over a few channels at a time, they 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 
 from cnnspec.layers import Layer, Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Kernel, Layout, Run, Scratch, Site, in_turn, nothing
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Kernel,
+    Layout,
+    Run,
+    Scratch,
+    Site,
+    constant,
+    in_turn,
+    nothing,
+)
 
 L = TypeVar("L", bound=Layer)
 
 BLOCK: Final = 1 << 16
 """Elements of a block: 256 KiB of each array that takes part."""
+CUT: Final = 1 << 15
+"""Elements of a block of arrays that may be cut anywhere: 128 KiB of each. (With 8,192 elements, the calls
+cost as much as the work; with 65,536, the arrays of `gelu` are no longer together in an L2 cache of 1 MiB.)"""
 IMAGES: Final = 64
 """The images in a piece, for which blocks are cut when the plan is made; it may have fewer or more."""
 
@@ -31,6 +44,37 @@ def rows_in_block(row: int, rows: int) -> int:
 def in_blocks(size: int, rows: int) -> Iterator[slice]:
     """Blocks of `size` rows, the last one as short as it comes."""
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def cut(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Arrays of one shape in blocks of at most `CUT` elements, views of the same elements of each.
+
+    Contiguous arrays are cut anywhere, as vectors; others along the first axis, or within it where it is long.
+    """
+    first, *_ = arrays
+    if all(array.flags.c_contiguous for array in arrays):
+        arrays = tuple(array.reshape(-1) for array in arrays)
+    length, row = len(arrays[0]), first.size // len(arrays[0])
+    if arrays[0].ndim > 1 and row > CUT:
+        for rows in zip(*arrays, strict=True):
+            yield from cut(*rows)
+        return
+    size = max(CUT // arrays[0][0].size, 1)
+    for part in in_blocks(size, length):
+        yield tuple(array[part] for array in arrays)
+
+
+def like(memory: Array, block: Array) -> Array:
+    """The beginning of a vector in the shape of a block."""
+    return memory[: block.size].reshape(block.shape)
+
+
+def same(value: float, block: Array) -> Array:
+    """An array of one value, in the shape of a block.
+
+    NumPy compares two arrays five times as fast as an array and a number.
+    """
+    return like(constant(value, (CUT,), block.dtype), block)
 
 
 class ElementwiseKernel(Kernel[L]):
@@ -67,10 +111,22 @@ class ElementwiseKernel(Kernel[L]):
         return [at.scratch[f"spare{i}"][: rows.stop - rows.start] for i in range(self.spares)]
 
 
+class CutKernel(ElementwiseKernel[L]):
+    """Functions of single elements whose arrays are cut anywhere."""
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """The spare arrays."""
+        return tuple(Scratch(f"spare{i}", (CUT,), "forward", per_image=False) for i in range(self.spares))
+
+    def spare_like(self, at: Site, block: Array) -> list[Array]:
+        """The spare arrays in the shape of a block."""
+        return [like(at.scratch[f"spare{i}"], block) for i in range(self.spares)]
+
+
 # --- functions whose slope follows from their value -----------------------------------------------------
 
 
-class SlopeByValue(ElementwiseKernel[L]):
+class SlopeByValue(CutKernel[L]):
     """Functions whose derivative is found from the output alone: the input may be overwritten."""
 
     keeps_output = True
@@ -85,29 +141,27 @@ class SlopeByValue(ElementwiseKernel[L]):
 
     def forward(self, at: Site) -> Run:
         """`y = f(x)`."""
-        (x,), y = at.x, at.y
-        return in_turn(self.value(x[rows], y[rows], self.spare(at, rows)) for rows in self.blocks())
+        return in_turn(self.value(x, y, self.spare_like(at, y)) for x, y in cut(at.x[0], at.y))
 
     def backward(self, at: Site) -> Run:
         """`dx = dy f'(x)`."""
-        (dx,), y, dy = at.dx, at.y, at.dy
-        if dx is None:
+        if at.dx[0] is None:
             return nothing
         steps = []
-        for rows in self.blocks():
-            slope = at.scratch["slope"][: rows.stop - rows.start]
-            steps += [self.slope(y[rows], slope), times(dy[rows], slope, dx[rows])]
+        for y, dy, dx in cut(at.y, at.dy, at.dx[0]):
+            slope = like(at.scratch["slope"], y)
+            steps += [self.slope(y, slope), times(dy, slope, dx)]
         return in_turn(steps)
 
     def scratch(self) -> tuple[Scratch, ...]:
         """The derivative of a block, and the spare arrays."""
-        return *super().scratch(), Scratch("slope", self.block_shape, "backward")
+        return *super().scratch(), Scratch("slope", (CUT,), "backward", per_image=False)
 
 
 # --- functions whose slope is found on the way to their value -------------------------------------------
 
 
-class SlopeWithValue(ElementwiseKernel[L]):
+class SlopeWithValue(CutKernel[L]):
     """Functions whose derivative is computed together with the value, in training, and kept."""
 
     @abstractmethod
@@ -119,18 +173,18 @@ class SlopeWithValue(ElementwiseKernel[L]):
 
     def forward(self, at: Site) -> Run:
         """`y = f(x)`; in training, `f'(x)` too."""
-        (x,), y, moment = at.x, at.y, at.moment
-        predict, learn = [], []
-        kept = at.scratch["slope"].reshape(y.shape) if "slope" in at.scratch else None
-        for rows in self.blocks():
-            spare = self.spare(at, rows)
-            predict.append(self.value(x[rows], y[rows], None, spare))
-            if kept is not None:
-                learn.append(self.value(x[rows], y[rows], kept[rows], spare))
+        x, y, moment = at.x[0], at.y, at.moment
+        predict = in_turn(self.value(a, b, None, self.spare_like(at, b)) for a, b in cut(x, y))
+        if "slope" not in at.scratch:
+            return predict
+        blocks = cut(x, y, at.scratch["slope"].reshape(y.shape))
+        learn = in_turn(self.value(a, b, slope, self.spare_like(at, b)) for a, b, slope in blocks)
 
         def run() -> None:
-            for work in learn if moment.training else predict:
-                work()
+            if moment.training:
+                learn()
+            else:
+                predict()
 
         return run
 
@@ -149,5 +203,28 @@ def times(a: Array, b: Array, out: Array) -> Run:
 
     def run() -> None:
         np.multiply(a, b, out=out)
+
+    return run
+
+
+def clipping(x: Array, y: Array, low: float, high: float) -> Run:
+    """Bind `y = min(max(x, low), high)` for a block."""
+    least, most = same(low, y), same(high, y)
+
+    def run() -> None:
+        np.maximum(x, least, out=y)
+        np.minimum(y, most, out=y)
+
+    return run
+
+
+def inside(y: Array, out: Array, high: float) -> Run:
+    """Bind `out = [0 < y < high]` for a block whose `y` lies from 0 to `high`: where `y (high - y) > 0`."""
+    zero, most = y.dtype.type(0), y.dtype.type(high)
+
+    def run() -> None:
+        np.subtract(most, y, out=out)
+        np.multiply(out, y, out=out)
+        np.greater(out, zero, out=out)
 
     return run

@@ -9,8 +9,8 @@ import numpy as np
 
 from cnnspec.layers import Layer
 from cnnspec.layers.gates import Gelu, HardSwish, Mish, Silu
-from cnnspec.numpy_backend.kernels.base import Array, Run, computes
-from cnnspec.numpy_backend.kernels.elementwise import SlopeWithValue
+from cnnspec.numpy_backend.kernels.base import Array, Run, computes, nothing
+from cnnspec.numpy_backend.kernels.elementwise import SlopeWithValue, clipping, inside, same
 from cnnspec.numpy_backend.kernels.normal import normal_distribution
 
 GELU_CUBE: Final = 0.044715
@@ -23,28 +23,29 @@ LARGEST_SQUARE: Final = 100
 
 @computes(Silu)
 class SiluKernel(SlopeWithValue[Layer]):
-    """`y = x s` with the sigmoid `s = (1 + tanh(x / 2)) / 2`."""
+    """`y = x s` with the sigmoid `s = (1 + tanh(x / 2)) / 2`: with `h = x / 2`, `y = h + h tanh(h)`."""
 
     algorithm = "tanh"
-    spares = 1
+    spares = 2
 
     # s' = s (1 - s), and therefore  f' = s + x s (1 - s) = s + y (1 - s).
 
     def value(self, x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
         """`y = x s`, `f' = s + y (1 - s)`."""
-        (s,) = spare
+        h, t = spare
         one, half = x.dtype.type(1), x.dtype.type(0.5)
 
         def run() -> None:
-            np.multiply(x, half, out=s)
-            np.tanh(s, out=s)
-            np.multiply(s, half, out=s)
-            np.add(s, half, out=s)
-            np.multiply(x, s, out=y)
+            np.multiply(x, half, out=h)
+            np.tanh(h, out=t)
+            np.multiply(h, t, out=y)
+            np.add(y, h, out=y)
             if slope is not None:
-                np.subtract(one, s, out=slope)
+                np.multiply(t, half, out=t)
+                np.add(t, half, out=t)  # s
+                np.subtract(one, t, out=slope)
                 np.multiply(slope, y, out=slope)
-                np.add(slope, s, out=slope)
+                np.add(slope, t, out=slope)
 
         return run
 
@@ -61,17 +62,15 @@ class HardSwishKernel(SlopeWithValue[Layer]):
     def value(self, x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
         """`y = x h`, `f' = h + x/6 [h (1 - h) > 0]`."""
         (h,) = spare
-        zero, half, one, sixth = map(x.dtype.type, (0, 0.5, 1, 1 / 6))
+        half, sixth = map(x.dtype.type, (0.5, 1 / 6))
+        clip, find_inside = clipping(h, h, 0, 1), nothing if slope is None else inside(h, slope, 1)
 
         def run() -> None:
             np.multiply(x, sixth, out=h)
             np.add(h, half, out=h)
-            np.maximum(h, zero, out=h)
-            np.minimum(h, one, out=h)
+            clip()
+            find_inside()
             if slope is not None:
-                np.subtract(one, h, out=slope)
-                np.multiply(slope, h, out=slope)
-                np.greater(slope, zero, out=slope)
                 np.multiply(slope, x, out=slope)
                 np.multiply(slope, sixth, out=slope)
                 np.add(slope, h, out=slope)
@@ -94,7 +93,8 @@ class MishKernel(SlopeWithValue[Layer]):
     def value(self, x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
         """`y = x t`, `f' = t + x 4 e (e + 1) / (w + 2)^2`."""
         e, t = spare
-        one, two, four, most = map(x.dtype.type, (1, 2, 4, FARTHEST))
+        one, two, four = map(x.dtype.type, (1, 2, 4))
+        most = same(FARTHEST, x)
 
         def run() -> None:
             np.minimum(x, most, out=e)
@@ -124,7 +124,7 @@ class MishKernel(SlopeWithValue[Layer]):
 class GeluKernel(SlopeWithValue[Gelu]):
     """`y = x P(x)` with the normal distribution function `P`, or what approximates it by `tanh`."""
 
-    spares = 4
+    spares = 5
 
     @property
     def algorithm(self) -> str:  # type: ignore[override]
@@ -143,7 +143,7 @@ class GeluKernel(SlopeWithValue[Gelu]):
 
 def _by_normal(x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
     distribution, density, *rest = spare
-    distribute = normal_distribution(x, distribution, density, rest)
+    distribute = normal_distribution(x, distribution, None if slope is None else density, rest)
 
     def run() -> None:
         distribute()
@@ -160,9 +160,9 @@ def _by_normal(x: Array, y: Array, slope: Array | None, spare: list[Array]) -> R
 
 
 def _by_tanh(x: Array, y: Array, slope: Array | None, spare: list[Array]) -> Run:
-    gate, square, rest, _ = spare
+    gate, square, rest, *_ = spare
     one, half, k, cube = map(x.dtype.type, (1, 0.5, GELU_FACTOR, GELU_FACTOR * GELU_CUBE))
-    most = x.dtype.type(LARGEST_SQUARE)
+    most = same(LARGEST_SQUARE, x)
     two_k, six_cubes = x.dtype.type(2 * GELU_FACTOR), x.dtype.type(6 * GELU_FACTOR * GELU_CUBE)
 
     def run() -> None:

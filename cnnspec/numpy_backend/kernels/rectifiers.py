@@ -10,7 +10,7 @@ import numpy as np
 from cnnspec.layers import Layer, Shape
 from cnnspec.layers.rectifiers import Elu, LeakyRelu, Prelu, Relu6, Selu, Softplus
 from cnnspec.numpy_backend.kernels.base import Array, Run, Scratch, Site, add_rows, computes, copying, in_turn
-from cnnspec.numpy_backend.kernels.elementwise import ElementwiseKernel, SlopeByValue
+from cnnspec.numpy_backend.kernels.elementwise import ElementwiseKernel, SlopeByValue, clipping, inside, same
 
 SELU_SCALE: Final = 1.0507009873554804934193349852946
 SELU_ALPHA: Final = 1.6732632423543772848170429916717
@@ -57,34 +57,11 @@ class Relu6Kernel(SlopeByValue[Layer]):
 
     def value(self, x: Array, y: Array, spare: list[Array]) -> Run:
         """`y = min(max(x, 0), 6)`."""
-        return clipping(x, y, 6)
+        return clipping(x, y, 0, 6)
 
     def slope(self, y: Array, slope: Array) -> Run:
         """`[0 < y < 6]`; nothing at the corners, as PyTorch has it."""
         return inside(y, slope, 6)
-
-
-def clipping(x: Array, y: Array, high: float) -> Run:
-    """Bind `y = min(max(x, 0), high)`."""
-    zero, most = x.dtype.type(0), x.dtype.type(high)
-
-    def run() -> None:
-        np.maximum(x, zero, out=y)
-        np.minimum(y, most, out=y)
-
-    return run
-
-
-def inside(y: Array, out: Array, high: float) -> Run:
-    """Bind `out = [0 < y < high]`; destroys `y`."""
-    zero, most = y.dtype.type(0), y.dtype.type(high)
-
-    def run() -> None:
-        np.greater(y, zero, out=out)
-        np.less(y, most, out=y)
-        np.multiply(out, y, out=out)
-
-    return run
 
 
 class _ExponentialKernel(SlopeByValue[Layer]):
@@ -101,7 +78,7 @@ class _ExponentialKernel(SlopeByValue[Layer]):
     def value(self, x: Array, y: Array, spare: list[Array]) -> Run:
         """The two halves apart, then their sum."""
         (negative,) = spare
-        zero = x.dtype.type(0)
+        zero = same(0, x)
         s, sa = map(x.dtype.type, self.constants)
 
         def run() -> None:
@@ -109,7 +86,8 @@ class _ExponentialKernel(SlopeByValue[Layer]):
             np.expm1(negative, out=negative)
             np.multiply(negative, sa, out=negative)
             np.maximum(x, zero, out=y)
-            np.multiply(y, s, out=y)
+            if s != 1:
+                np.multiply(y, s, out=y)
             np.add(y, negative, out=y)
 
         return run
@@ -119,14 +97,14 @@ class _ExponentialKernel(SlopeByValue[Layer]):
 
     def slope(self, y: Array, slope: Array) -> Run:
         """`(s - s a) [y > 0] + min(y, 0) + s a`."""
-        zero = y.dtype.type(0)
+        zero, zeros = y.dtype.type(0), same(0, y)
         s, sa = self.constants
         step, low = y.dtype.type(s - sa), y.dtype.type(sa)
 
         def run() -> None:
             np.greater(y, zero, out=slope)
             np.multiply(slope, step, out=slope)
-            np.minimum(y, zero, out=y)  # y is not read again
+            np.minimum(y, zeros, out=y)  # y is not read again
             np.add(slope, y, out=slope)
             np.add(slope, low, out=slope)
 
@@ -164,7 +142,7 @@ class SoftplusKernel(SlopeByValue[Layer]):
     def value(self, x: Array, y: Array, spare: list[Array]) -> Run:
         """`y = max(x, 0) + log(1 + exp(-|x|))`."""
         (bend,) = spare
-        zero = x.dtype.type(0)
+        zero = same(0, x)
 
         def run() -> None:
             np.abs(x, out=bend)
