@@ -127,22 +127,31 @@ def _from_file(path: Path) -> NDArray[np.floating[Any]]:
 
 def _from_data(image: str, shape: Shape, recipe: Recipe) -> NDArray[np.float32]:
     """An image of the part that is held out, prepared as the recipe says if it names this data set."""
+    import numpy as np
+
     from cnnspec.recipe import kinds
+    from cnnspec.recipe.data import Published
     from cnnspec.training.datasets import DataError, load_data
+    from cnnspec.training.datasets.dataset import rows_of
 
     name, _, number = image.partition(":")
     known = kinds("data")
     if name not in known or not number.isdecimal():
         help = "; ".join(did_you_mean(name, known)) or "write digits:0, or the name of a .npy file"
         raise CommandError(f"there is no image `{image}`", help)
-    kind = recipe.data if recipe.data.keyword == name else known[name](resize=shape[1:], normalize=True)
+    kind = recipe.data
+    if kind.keyword != name:
+        other = known[name]
+        if not issubclass(other, Published):
+            raise CommandError(f"the file does not say where the data of `{name}` are")
+        kind = other(resize=shape[1:], normalize=True)
     try:
-        images = load_data(kind).test_x  # type: ignore[arg-type]
+        images = load_data(kind).test_x
     except DataError as error:
         raise CommandError(error.message) from None
     if int(number) >= len(images):
         raise CommandError(f"`{name}` holds out {len(images)} images: the last is {name}:{len(images) - 1}")
-    found: NDArray[np.float32] = images[int(number)]
+    found: NDArray[np.float32] = rows_of(images, np.array([int(number)]))[0]
     return found
 
 

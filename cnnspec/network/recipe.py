@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
@@ -143,6 +144,7 @@ def _checked(
         return None
     if isinstance(declaration, RecipeKind):
         field = declaration.field()
+        declaration = declaration.located(os.path.dirname(call.span.source.path or ""))
     return Statement(field, declaration, call, bound.arguments)
 
 
@@ -154,44 +156,46 @@ def unknown_kind(role: str, name: str, span: Span | None) -> Diagnostic:
 
 
 def check_agreement(graph: Graph, facts: Facts, data: DataKind, span: Span | None) -> tuple[Diagnostic, ...]:
-    """Whether the network takes the samples of the data set and has an output for each class."""
+    """Whether the network takes the samples of the data set, and gives what their labels ask for.
+
+    What only the files say is checked when they have been read, before the first step.
+    """
     faults = []
-    source = graph.nodes[graph.sources()[0]]
-    taken, given = facts.shape(graph.sources()[0]), data.sample_shape()
-    labels = (Label(source.origin.layer, f"the network takes {show(taken)}"),)
-    if taken != given:
-        faults.append(
-            Diagnostic(
-                "data-shape",
-                f"a sample of `{data.keyword}` is {show(given)}, and the network takes {show(taken)}",
-                span,
-                file=graph.span.source.name,
-                labels=labels if span else (),
-                help=tuple(_fitting(taken, given)),
-            )
-        )
-    output = facts.shape(graph.outputs[0])
-    if output != (data.classes,):
-        node = graph.nodes[graph.outputs[0]]
-        faults.append(
-            Diagnostic(
-                "data-classes",
-                f"`{data.keyword}` has {data.classes} classes, and the output is {show(output)}",
-                span,
-                file=graph.span.source.name,
-                labels=(Label(node.origin.layer, f"the output of `{node.name}` is {show(output)}"),)
-                if span
-                else (),
-                help=(f"end with `dense {data.classes} -> softmax`",),
-            )
-        )
+    index = graph.sources()[0]
+    taken, given = facts.shape(index), data.sample_shape()
+    if given is not None and taken != given:
+        message = f"a sample of `{data.keyword}` is {show(given)}, and the network takes {show(taken)}"
+        place = Label(graph.nodes[index].origin.layer, f"the network takes {show(taken)}")
+        help = _fitting(data, taken, given)
+        faults.append(_disagreement("data-shape", message, graph, span, place, help))
+    index = graph.outputs[0]
+    node, output = graph.nodes[index], facts.shape(index)
+    place = Label(node.origin.layer, f"the output of `{node.name}` is {show(output)}")
+    classes, target = data.class_count(), data.target_shape()
+    if classes is not None and output != (classes,):
+        message = f"`{data.keyword}` has {classes} classes, and the output is {show(output)}"
+        help = f"end with `dense {classes} -> softmax`"
+        faults.append(_disagreement("data-classes", message, graph, span, place, help))
+    if target is not None and output != target:
+        message = f"a target of `{data.keyword}` is {show(target)}, and the output is {show(output)}"
+        help = f"end with `dense {target[0]}`" if len(target) == 1 else f"let the output be {show(target)}"
+        faults.append(_disagreement("data-target", message, graph, span, place, help))
     return tuple(faults)
 
 
-def _fitting(taken: tuple[int, ...], given: tuple[int, ...]) -> list[str]:
-    if len(taken) == len(given) and taken[0] == given[0]:
-        return [f"write `resize={show(taken[1:])}`, or `input {show(given)}`"]
-    return [f"write `input {show(given)}`"]
+def _disagreement(
+    code: str, message: str, graph: Graph, span: Span | None, place: Label, help: str
+) -> Diagnostic:
+    """A fault of a data set, at the line that names it and at the layer that it does not fit."""
+    labels = (place,) if span else ()
+    return Diagnostic(code, message, span, file=graph.span.source.name, labels=labels, help=(help,))
+
+
+def _fitting(data: DataKind, taken: tuple[int, ...], given: tuple[int, ...]) -> str:
+    """What to write so that samples and input agree."""
+    if data.sized_by and len(taken) == len(given) and taken[0] == given[0]:
+        return f"write `{data.sized_by}={show(taken[1:])}`, or `input {show(given)}`"
+    return f"write `input {show(given)}`"
 
 
 def _input_shape(graph: Graph | None, facts: Facts | None) -> tuple[int, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Self
 
 from cnnspec.language.record import record
 from cnnspec.layers.declaration import Declaration
@@ -46,6 +46,10 @@ class RecipeKind(Declaration):
     def field(self) -> str:
         """The field of a recipe that holds it."""
         return self.role
+
+    def located(self, folder: str) -> Self:
+        """With its paths relative to where the program runs, as a file of this folder names them."""
+        return self
 
     def misuse(self) -> tuple[str, str, str] | None:
         """An option that others make meaningless: its name, what is wrong, and what to do."""

@@ -1,21 +1,30 @@
 """What feeds training: the batches of an epoch, in an order that the seed and the epoch alone decide.
 
-with feed(data, seed=recipe.seed, epoch=3, batch=64, augment=recipe.augment) as batches:
-for one in batches:
-model.train_batch(one.x, one.labels, one.indices)
+    with feed(data, seed=recipe.seed, epoch=3, batch=64, augment=recipe.augment) as batches:
+        for one in batches:
+            model.train_batch(one.x, one.labels, one.indices)
 
-with held_out(data, batch=64) as pieces:        # the test part: one piece where it is in memory
-for one in pieces:
-model.evaluate(one.x, one.labels)
+    with held_out(data, batch=64) as pieces:        # the test part: one piece where it is in memory
+        for one in pieces:
+            model.evaluate(one.x, one.labels)
+
+Samples in memory that are not augmented are given by their numbers, and the model gathers them. All others
+are made ahead by threads, a few batches at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
+
+from cnnspec.training.augmentation import Augmenter
+from cnnspec.training.datasets.dataset import DataSet, rows_of
+from cnnspec.training.datasets.workers import workers
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,7 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.recipe import Augmentation
-    from cnnspec.training.datasets import DataSet
+
+AHEAD: Final = 2
+"""Batches that are made ahead, beside the one that each thread is making."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +48,49 @@ class Batch:
     """
 
     x: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | NDArray[np.float32]
     indices: NDArray[np.int64] | None
 
     def __len__(self) -> int:
         return len(self.x) if self.indices is None else len(self.indices)
 
 
-class Feed:
-    """An iterator over batches that must be closed: `with feed(...) as batches`."""
+Make = Callable[[], Batch]
+"""What gives a batch when it is called, in any thread."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self._batches = batches
+
+class Feed:
+    """An iterator over batches that must be closed: `with feed(...) as batches`.
+
+    Without threads, batches are made when they are asked for. An error in making one is raised where it
+    would have come.
+    """
+
+    def __init__(self, makes: Iterator[Make], threads: int = 0) -> None:
+        self._makes = makes
+        self._coming: deque[Future[Batch]] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cnnspec-feed") if threads else None
+        self._ahead = threads + AHEAD
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Batch:
-        return next(self._batches)
+        if self._pool is None:
+            return next(self._makes)()
+        while len(self._coming) < self._ahead and (make := next(self._makes, None)) is not None:
+            self._coming.append(self._pool.submit(make))
+        if not self._coming:
+            raise StopIteration
+        return self._coming.popleft().result()
 
     def close(self) -> None:
-        """Stop at once; what has been prepared is dropped, and no thread stays."""
+        """Stop: what has been made is dropped, and no thread stays."""
+        self._makes = iter(())
+        self._coming.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +122,34 @@ def feed(
         first: the number, from 0, of the batch to begin with.
         augment: what is done to each sample, in this order.
     """
-    order = shuffled(len(data.train_y), seed, epoch)
-    starts = range(first * batch, len(order), batch)
-    return Feed(Batch(data.train_x, data.train_y, order[start : start + batch]) for start in starts)
+    x, labels, count = data.train_x, data.train_y, len(data.train_y)
+    order = shuffled(count, seed, epoch)
+    pieces = (order[start : start + batch] for start in range(first * batch, count, batch))
+    if isinstance(x, np.ndarray) and not augment:
+        return Feed(_given(Batch(x, labels, rows)) for rows in pieces)
+    change = Augmenter(augment, data.sample_shape, count, data.scale, seed, epoch)
+
+    def make(rows: NDArray[np.int64]) -> Make:
+        return lambda: Batch(change(rows_of(x, rows), rows), labels[rows], None)
+
+    return Feed((make(rows) for rows in pieces), 1 if isinstance(x, np.ndarray) else workers())
 
 
 def held_out(data: DataSet, *, batch: int) -> Feed:
     """The test part in its order: one piece where it is in memory, otherwise pieces of `batch` samples."""
-    return Feed(iter([Batch(data.test_x, data.test_y, None)]))
+    x, labels, count = data.test_x, data.test_y, len(data.test_y)
+    if isinstance(x, np.ndarray):
+        return Feed(iter([_given(Batch(x, labels, None))]))
+
+    def make(rows: NDArray[np.int64]) -> Make:
+        return lambda: Batch(rows_of(x, rows), labels[rows], None)
+
+    pieces = (np.arange(start, min(start + batch, count)) for start in range(0, count, batch))
+    return Feed((make(rows) for rows in pieces), workers())
+
+
+def _given(batch: Batch) -> Make:
+    return lambda: batch
 
 
 def batches_in(data: DataSet, batch: int) -> int:

@@ -1,4 +1,4 @@
-"""How much memory this process can still have."""
+"""What this process can still have of the machine: memory, processors."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ def available_memory(root: Path = Path("/")) -> int | None:
     bounds = (_machine(root), *_cgroups(root), _address_space(root))
     known = [max(bound, 0) for bound in bounds if bound is not None]
     return min(known, default=None)
+
+
+def cpus() -> int | None:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _machine(root: Path) -> int | None:

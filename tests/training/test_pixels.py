@@ -1,10 +1,9 @@
-"""Resizing against PyTorch, and normalising."""
+"""Resizing against PyTorch, and scaling."""
 
 import numpy as np
 import pytest
 
-from cnnspec.training.datasets import DataError
-from cnnspec.training.datasets.pixels import CHUNK_IMAGES, moments, normalize, prepare, resize
+from cnnspec.training.datasets.pixels import CHUNK_IMAGES, prepare, resize
 
 
 @pytest.mark.parametrize(
@@ -43,20 +42,3 @@ def test_prepare_scales_the_brightest_to_one_and_works_across_chunks():
     assert pixels.shape == (CHUNK_IMAGES + 3, 1, 4, 4)
     np.testing.assert_array_equal(pixels[:, 0], images.astype(np.float32) / np.float32(16))
     np.testing.assert_allclose(prepare(images, 16, (6, 6))[-1:], resize(pixels[-1:], (6, 6)), atol=1e-6)
-
-
-def test_normalize_uses_the_training_part_alone():
-    random = np.random.default_rng(0)
-    train = random.random((3000, 1, 4, 4), np.float32)
-    test = random.random((50, 1, 4, 4), np.float32) + 5
-    mean, deviation = train.mean(dtype=np.float64), train.std(dtype=np.float64)
-    expected = (test - mean) / deviation
-    normalize(train, test)
-    np.testing.assert_allclose(moments(train), (0, 1), atol=1e-6)
-    np.testing.assert_allclose(test, expected, rtol=1e-5)
-
-
-def test_pixels_that_are_all_alike_cannot_be_normalised():
-    flat = np.full((2000, 1, 3, 3), 0.3, np.float32)
-    with pytest.raises(DataError, match="every pixel has the same value"):
-        normalize(flat, flat.copy())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.training.datasets.dataset import DataError
 from cnnspec.training.datasets.locate import DATA_DIR_VARIABLE, Files
-from cnnspec.training.datasets.published import IDX_NAMES, MAX_DOWNLOAD_BYTES, Published
+from cnnspec.training.datasets.published import IDX_NAMES, MAX_DOWNLOAD_BYTES, Download, Published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,15 +50,44 @@ def _fetch(published: Published, name: str, folder: Path, progress: Progress) ->
     target = folder / f"{name}.gz"
     if target.exists():
         return target
+    failures = _failures(published.mirrors, target, published.md5[name], progress)
+    if failures is None:
+        return target
+    raise _unavailable(published, target, failures)
+
+
+def fetch(wanted: Download, folder: Path, progress: Progress = no_progress) -> Path:
+    """Fetch one file into `folder`, and give its path.
+
+    Raises:
+        DataError: no mirror gives it, or the folder cannot be written. No partial file stays.
+    """
+    target = folder / wanted.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        failures = _failures(wanted.mirrors, target, wanted.md5, progress)
+    except OSError as error:
+        raise DataError(f"cannot write to the data folder {folder}: {error.strerror or error}") from error
+    if failures is None:
+        return target
+    raise DataError(
+        f"{wanted.title} is not on this computer, and {wanted.name} could not be downloaded",
+        *(f"tried {failure}" for failure in failures),
+        f"put {wanted.name} into {folder}, or into the folder that --data-dir or {DATA_DIR_VARIABLE} names",
+    )
+
+
+def _failures(mirrors: tuple[str, ...], target: Path, md5: str, progress: Progress) -> list[str] | None:
+    """Try the mirrors in order: why each of them failed, or nothing where one did not."""
     failures = []
-    for mirror in published.mirrors:
+    for mirror in mirrors:
         try:
-            _fetch_from(mirror + target.name, target, published.md5[name], progress)
+            _fetch_from(mirror + target.name, target, md5, progress)
         except MirrorError as failure:
             failures.append(f"{mirror}: {failure}")
         else:
-            return target
-    raise _unavailable(published, target, failures)
+            return None
+    return failures
 
 
 def _fetch_from(url: str, target: Path, md5: str, progress: Progress) -> None:

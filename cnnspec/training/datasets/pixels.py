@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cnnspec.training.datasets.dataset import DataError
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,11 +17,12 @@ CHUNK_IMAGES: Final = 1024
 
 
 def prepare(images: NDArray[np.uint8], brightest: int, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Images `N x H x W` as `N x 1 x Ho x Wo`, scaled so that `brightest` becomes 1, and resized."""
+    """Images `N x H x W` as `N x 1 x Ho x Wo`, or those of C channels, resized; `brightest` becomes 1."""
     height, width = size
-    result = np.empty((len(images), 1, height, width), np.float32)
+    images = images[:, None] if images.ndim == 3 else images
+    result = np.empty((*images.shape[:2], height, width), np.float32)
     for first in range(0, len(images), CHUNK_IMAGES):
-        chunk = images[first : first + CHUNK_IMAGES, None].astype(np.float32)
+        chunk = images[first : first + CHUNK_IMAGES].astype(np.float32)
         chunk /= brightest
         result[first : first + CHUNK_IMAGES] = resize(chunk, size)
     return result
@@ -70,17 +69,3 @@ def moments(pixels: NDArray[np.float32]) -> tuple[float, float]:
         squares += float(np.vdot(chunk, chunk))
     mean = total / pixels.size
     return mean, math.sqrt(max(squares / pixels.size - mean * mean, 0.0))
-
-
-def normalize(train: NDArray[np.float32], test: NDArray[np.float32]) -> None:
-    """Subtract the training pixels' mean and divide by their standard deviation, in place, in both parts.
-
-    Raises:
-        DataError: the training pixels are all alike.
-    """
-    mean, deviation = moments(train)
-    if deviation < FLAT:
-        raise DataError("the training images cannot be normalised: every pixel has the same value")
-    for pixels in (train, test):
-        pixels -= np.float32(mean)
-        pixels /= np.float32(deviation)

@@ -1,0 +1,233 @@
+"""How samples are changed by chance: each augmentation on a whole batch at once.
+
+The numbers drawn for the samples of an epoch are the rows of one table for each augmentation, made by a
+generator that is keyed by seed, epoch and the augmentation's place in the list: sample `i` gets row `i`,
+whatever batch it comes in and whichever thread makes the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from cnnspec.recipe.augment import Augmentation, Brightness, Crop, Erase, Flip, Noise, Rotate, Shift
+from cnnspec.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnnspec.layers.base import Shape
+    from cnnspec.training.datasets.dataset import Scale
+
+NOISE_NUMBERS: Final = 2**20
+"""Normal numbers of a table that the noise of all samples is cut out of, each from a place of its own."""
+
+
+class Augmenter:
+    """Changes the samples of one epoch; calls may come from several threads."""
+
+    def __init__(
+        self, chain: Sequence[Augmentation], shape: Shape, count: int, scale: Scale, seed: int, epoch: int
+    ) -> None:
+        self._steps: list[tuple[_Change, NDArray[np.float32]]] = []
+        for place, augmentation in enumerate(chain):
+            keys = np.random.SeedSequence([seed, epoch, place, 1])
+            random = np.random.Generator(np.random.Philox(keys))
+            change, draws = _CHANGES[type(augmentation)](augmentation, shape, scale, seed)
+            self._steps.append((change, random.random((count, draws), np.float32)))
+
+    def __call__(self, x: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The samples with numbers `rows`, changed; `x` may be changed in place."""
+        for change, table in self._steps:
+            x = change(x, table[rows])
+        return x
+
+
+_Change = Callable[["NDArray[np.float32]", "NDArray[np.float32]"], "NDArray[np.float32]"]
+"""Samples, and for each a row of numbers from 0 up to 1, to changed samples."""
+
+
+def check_augmentations(chain: Sequence[Augmentation], shape: Shape) -> None:
+    """Whether samples of a shape can be changed so.
+
+    Raises:
+        TrainingError: one is for another number of axes, or reaches further than a sample does.
+    """
+    for augmentation in chain:
+        if wrong := misfit(augmentation, shape):
+            raise TrainingError(wrong)
+
+
+def misfit(augmentation: Augmentation, shape: Shape) -> str:
+    """Why an augmentation cannot change samples of a shape; empty where it can."""
+    spatial = len(shape) - 1
+    size = "x".join(map(str, shape))
+    if spatial not in augmentation.axes:
+        return f"`{augmentation.written()}` cannot change samples of {size}"
+    if isinstance(augmentation, Flip) and augmentation.direction == "vertical" and spatial < 2:
+        return f"`{augmentation.written()}` needs rows, and a sample is {size}"
+    if isinstance(augmentation, Crop) and augmentation.reflect and augmentation.padding >= min(shape[1:]):
+        return f"`{augmentation.written()}` mirrors more than a sample of {size} holds"
+    return ""
+
+
+# --- each of them -----------------------------------------------------------------------------------------
+
+
+def _flip(how: Flip, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
+    axis = -1 if how.direction == "horizontal" else -2
+
+    def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+        chosen = np.flatnonzero(drawn[:, 0] < 0.5)
+        x[chosen] = np.flip(x[chosen], axis)
+        return x
+
+    return change, 1
+
+
+def _shift(how: Shift | Crop, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
+    """Cut a window of the sample's size out of the sample with a border: a shift by up to its width."""
+    border = how.distance if isinstance(how, Shift) else how.padding
+    reflect = isinstance(how, Crop) and how.reflect
+    spatial = shape[1:]
+    axes = tuple(range(2, len(shape) + 1))
+    inside = tuple(slice(border, border + size) for size in spatial)
+    wide = tuple(size + 2 * border for size in spatial)
+
+    def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+        if reflect:
+            bordered = np.pad(x, ((0, 0), (0, 0), *((border, border),) * len(spatial)), mode="reflect")
+        else:
+            bordered = np.empty((*x.shape[:2], *wide), np.float32)
+            bordered[:] = _by_channel(scale.black, len(shape))
+            bordered[:, :, *inside] = x
+        offsets = (drawn * (2 * border + 1)).astype(np.intp)  # 0 to 2 * border
+        windows = sliding_window_view(bordered, spatial, axis=axes)  # (N, C, places ..., spatial ...)
+        found: NDArray[np.float32] = windows[np.arange(len(x)), :, *offsets.T]  # (N, C, spatial ...)
+        return found
+
+    return change, len(spatial)
+
+
+def _rotate(how: Rotate, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
+    """Each output pixel mixes the four input pixels around the place that it is turned from."""
+    channels, height, width = shape
+    rows = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
+    columns = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
+    wide = width + 2
+    black = _by_channel(scale.black, 3)
+
+    def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+        n = len(x)
+        angles = np.deg2rad((2 * drawn[:, 0] - 1) * np.float32(how.angle))[:, None, None]
+        cosine, sine = np.cos(angles), np.sin(angles)
+        ys = cosine * rows - sine * columns  # (N, H, W), from the centre of the image with its border
+        xs = sine * rows + cosine * columns
+        ys += np.float32((height + 1) / 2)
+        xs += np.float32((width + 1) / 2)
+        np.clip(ys, 0, np.float32(height + 0.999), out=ys)
+        np.clip(xs, 0, np.float32(width + 0.999), out=xs)
+        top, left = ys.astype(np.int32), xs.astype(np.int32)
+        ys -= top
+        xs -= left
+        corner = top * np.int32(wide) + left
+        corner += (np.arange(n, dtype=np.int32) * ((height + 2) * wide))[:, None, None]
+        out = np.empty_like(x)
+        bordered = np.empty((n, height + 2, wide), np.float32)
+        for channel in range(channels):
+            bordered[:] = black[channel] if len(black) > 1 else black[0]
+            bordered[:, 1:-1, 1:-1] = x[:, channel]
+            flat = bordered.reshape(-1)
+            upper = _between(flat.take(corner), flat.take(corner + 1), xs)
+            corner += wide
+            lower = _between(flat.take(corner), flat.take(corner + 1), xs)
+            corner -= wide
+            out[:, channel] = _between(upper, lower, ys)
+        return out
+
+    return change, 1
+
+
+def _between(
+    one: NDArray[np.float32], other: NDArray[np.float32], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`one + share * (other - one)`, in the memory of `other`."""
+    other -= one
+    other *= share
+    other += one
+    return other
+
+
+def _erase(how: Erase, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
+    spatial = shape[1:]
+    places = [np.arange(size) for size in spatial]
+
+    def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+        starts = (drawn * np.array(spatial, np.float32)).astype(np.intp) - how.size // 2
+        mask = np.ones((len(x), 1, *(1,) * len(spatial)), np.bool_)
+        for axis, place in enumerate(places):
+            start = starts[:, axis, None]
+            inside = (place >= start) & (place < start + how.size)  # (N, size)
+            form = [len(x), 1, *(1,) * len(spatial)]
+            form[2 + axis] = spatial[axis]
+            mask = mask & inside.reshape(form)
+        np.copyto(x, np.float32(0), where=mask)
+        return x
+
+    return change, len(spatial)
+
+
+def _brightness(how: Brightness, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
+    black = _by_channel(scale.black, len(shape))
+
+    def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+        factor = 1 + (2 * drawn[:, 0] - 1) * np.float32(how.amount)
+        factor = factor.reshape(-1, *(1,) * len(shape))
+        x *= factor
+        x += black * (1 - factor)
+        return x
+
+    return change, 1
+
+
+def _noise(how: Noise, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
+    size = int(np.prod(shape, dtype=np.int64))
+    table = _normal_numbers(seed, size + NOISE_NUMBERS)
+    pieces = sliding_window_view(table, size)
+    reach = _by_channel(scale.range, len(shape)) * np.float32(how.deviation)
+
+    def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+        places = (drawn[:, 0].astype(np.float64) * NOISE_NUMBERS).astype(np.intp)
+        noise = pieces[places].reshape(x.shape)
+        noise *= reach
+        x += noise
+        return x
+
+    return change, 1
+
+
+@cache
+def _normal_numbers(seed: int, count: int) -> NDArray[np.float32]:
+    random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2])))
+    return random.standard_normal(count, np.float32)
+
+
+def _by_channel(values: NDArray[np.float32], axes: int) -> NDArray[np.float32]:
+    """A number for each channel, or one for all, to be broadcast over `N x C x ...`."""
+    return values.reshape(-1, *(1,) * (axes - 1))
+
+
+_CHANGES: Final[dict[type[Augmentation], Callable[..., tuple[_Change, int]]]] = {
+    Flip: _flip,
+    Shift: _shift,
+    Crop: _shift,
+    Rotate: _rotate,
+    Erase: _erase,
+    Brightness: _brightness,
+    Noise: _noise,
+}
+"""What makes each augmentation: its change, and how many numbers a sample needs."""
