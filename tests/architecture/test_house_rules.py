@@ -114,7 +114,7 @@ def network(kind, shape, names):
 def test_every_settings_example_checks(kind):
     text = f"network N {{\ninput 4\n}}\ntrain {{\n{kind.example}\n}}\n"
     codes = {diagnostic.code for diagnostic in check_source(Source("net.cnn", text)).diagnostics}
-    assert codes <= {"data-shape", "data-classes"}, codes
+    assert codes <= {"data-shape", "data-classes", "data-target"}, codes
 
 
 # --- commands --------------------------------------------------------------------------------------------
