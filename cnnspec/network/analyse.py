@@ -68,7 +68,7 @@ def _field(node: Node, known: Sequence[LayerFacts], shape: Shape) -> ReceptiveFi
         if before.receptive_field is None or before.shape is None:
             return None
         window = node.layer.window(*(facts.shape for facts in known if facts.shape is not None))
-        way = receptive_field.through(before.receptive_field, window, before.shape)
+        way = receptive_field.through(before.receptive_field, window, before.shape, shape)
         if way is None:
             return None
         repeats = window == "pointwise"  # a window says itself what it sees of a map of one position

@@ -116,7 +116,10 @@ def _receptive_field(line: Expectation, known: _Known) -> Callable[[Value], Valu
         if place is None:
             close = did_you_mean(name, places)
             raise ValueError(f"there is no layer `{name}`" + "".join(f"; {help}" for help in close))
-        sizes = tuple(axis.size for axis in facts.layers[place].receptive_field or ())
+        field = facts.layers[place].receptive_field
+        if field is None:
+            raise ValueError(f"that of `{name}` is unknown: its pattern returns after too many units")
+        sizes = tuple(axis.size for axis in field)
         if not sizes:
             raise ValueError(f"`{name}` has none, since the input has no spatial axes")
         return sizes[0] if len(set(sizes)) == 1 else sizes

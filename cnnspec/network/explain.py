@@ -9,6 +9,7 @@ from cnnspec.layers import AxisWindow, product, show
 from cnnspec.layers.formulas import Formula, Symbol, alike, every_axis, grouped_sizes, suffixes
 from cnnspec.layers.windows import axis_names
 from cnnspec.network.document import Document, Line, Section, Text
+from cnnspec.network.graph import Way
 from cnnspec.network.table import in_bytes, seen
 
 if TYPE_CHECKING:
@@ -138,9 +139,10 @@ def _field(graph: Graph, facts: Facts, index: int) -> Iterator[Line]:
     if not node.inputs:
         return
     names = axis_names(len(field))
-    if any(axis.pattern for axis in field):
-        for name, axis in zip(names, field, strict=True):
-            yield Text(f"{name}: " + _pattern(axis))
+    if any(axis.ways for axis in field):
+        counts = layer.shape[1:] if layer.shape and len(layer.shape) > len(field) else (1,) * len(field)
+        for name, axis, units in zip(names, field, counts, strict=True):
+            yield Text(f"{name}: " + _pattern(axis, units))
     else:
         yield Text(_formula_of_unit(field, names))
     source = next(s for s in graph.sources() if len(facts.shape(s)) == len(field) + 1)
@@ -188,7 +190,7 @@ def _rows(rows: Sequence[T]) -> Iterator[tuple[str, str, T]]:
 def _slides(window: object, field: Sequence[AxisField]) -> bool:
     """Whether all units see alike, so that the simple formulas hold."""
     sliding = isinstance(window, tuple) and all(isinstance(sight, AxisWindow) for sight in window)
-    return sliding and not any(axis.pattern for axis in field)
+    return sliding and not any(axis.ways for axis in field)
 
 
 def _slide(axis: str, x: str, field: AxisField, window: AxisWindow, name: str) -> Iterator[Formula]:
@@ -228,7 +230,7 @@ def _of_everything(name: str, field: Sequence[AxisField], shape: Shape) -> Itera
     yield Text(
         f"every unit sees the whole {show(shape)} of `{name}`, so all see the same and there is no jump"
     )
-    if any(axis.pattern for axis in field) or len(shape) != len(field) + 1:
+    if any(axis.ways for axis in field) or len(shape) != len(field) + 1:
         return
     for suffix, axis, (before, n) in _rows(list(zip(field, shape[1:], strict=True))):
         symbols = (
@@ -248,7 +250,7 @@ def _united(names: Sequence[str], before: Sequence[Sequence[AxisField]], layer: 
             starts = ", ".join(dict.fromkeys(str(axis.start) for axis in field))
             yield Text(f"`{name}` sees {show(tuple(sizes))}, from {starts} on")
     yield Text("a unit sees what any of them sees at its position: from the first position to the last")
-    if len(set(map(len, before))) != 1 or any(axis.pattern for field in before for axis in field):
+    if len(set(map(len, before))) != 1 or any(axis.ways for field in before for axis in field):
         return
     columns = [tuple(field[i] for field in before) for i in range(len(before[0]))]
     for suffix, axis, fields in _rows(columns):
@@ -268,14 +270,21 @@ def _united(names: Sequence[str], before: Sequence[Sequence[AxisField]], layer: 
         yield Formula("field", f"size along {axis}", f"r{suffix}_out", right, (*firsts, *lengths))
 
 
-def _pattern(axis: AxisField) -> str:
-    """The fields of the first units, where they differ."""
-    pattern = axis.pattern or ((axis.start, axis.start + axis.size),)
-    shown = [f"unit {unit} sees {_positions(edge)}" for unit, edge in enumerate(pattern[:MOST_PATTERNS])]
-    more = ", ..." if len(pattern) > MOST_PATTERNS else ""
-    units = f"{len(pattern)} units" if len(pattern) > 1 else "1 unit"
-    again = f"; after {units} the same again, {axis.jump * len(pattern)} further on"
-    return ", ".join(shown) + more + (again if axis.jump else "")
+def _pattern(axis: AxisField, units: int) -> str:
+    """The fields of the first units, where they differ, and how it goes on."""
+    ways = axis.ways or (Way(axis.jump, (axis.seen(0),)),)
+    period = len(ways[0].pattern) if len(ways) == 1 else units
+    listed = range(min(period, units, MOST_PATTERNS))
+    shown = ", ".join(f"unit {unit} sees {_positions(axis.seen(unit))}" for unit in listed)
+    shown += ", ..." if len(listed) < min(period, units) else ""
+    if len(ways) > 1:
+        return shown + (
+            f", unit {units - 1} sees {_positions(axis.seen(units - 1))}" if units > len(listed) else ""
+        )
+    if not axis.jump or period >= units:
+        return shown
+    again = f"{period} units" if period > 1 else "1 unit"
+    return f"{shown}; after {again} the same again, {axis.jump * period} further on"
 
 
 def _positions(edge: tuple[int, int] | None) -> str:

@@ -8,7 +8,7 @@ from cnnspec.language.record import field, record
 from cnnspec.layers import product
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from fractions import Fraction
 
     from cnnspec.language.source import Span
@@ -120,34 +120,74 @@ class Graph:
         return tuple(index for index, node in enumerate(self.nodes) if not node.inputs)
 
 
+Interval = tuple[int, int]
+"""The first position of a field, and the one behind its last."""
+
+
+@record
+class Way:
+    """Fields that return: unit `u + len(pattern)` sees what unit `u` sees, `len(pattern) * jump` further on.
+
+    The pattern says what each of its units sees, `None` where that is nothing.
+    """
+
+    jump: int | Fraction
+    pattern: tuple[Interval | None, ...]
+
+    def seen(self, unit: int) -> Interval | None:
+        """What a unit sees; any whole number is one, also beyond the edges of a map."""
+        cycle, phase = divmod(unit, len(self.pattern))
+        interval, shift = self.pattern[phase], int(cycle * len(self.pattern) * self.jump)
+        return (interval[0] + shift, interval[1] + shift) if interval else None
+
+
 @record
 class AxisField:
-    """The receptive field of a unit along one axis of the input, in input positions.
+    """The receptive field of a layer's units along one axis of the input, in input positions.
+
+    What a unit sees reaches into the padding and over the edges, as though every map before it went on there
+    as it began. The numbers are those of the units that the layer has, and of no others.
+
+    Where all units see alike, unit `u` sees `size` positions from `start + u * jump` on. Where it depends on
+    the position, `ways` tell what each unit sees. One way repeats a pattern, behind a transposed convolution,
+    say; several of them, each with a jump of its own, were joined, and a unit sees from the first position
+    of any of them to the last.
 
     Attributes:
-        size: positions from the first to the last that it sees; the most that any unit sees.
-        jump: distance between the fields of neighbouring units, the effective stride; the mean distance
-            where it varies, which may be a fraction.
-        start: the first position that unit 0 sees; negative inside the padding.
-        pattern: where fields vary from unit to unit (behind a transposed convolution, say): for each unit
-            of a period the first position that it sees and the one behind the last, or nothing.
+        size: positions from the first to the last that a unit sees; where it varies the most that one of the
+            layer's units sees.
+        jump: distance between the fields of neighbouring units, the effective stride; in a pattern the mean
+            distance, which may be a fraction; where ways jump differently the shortest, but for 0.
+        start: the first position that unit 0 sees, or the first unit that sees any; negative inside the
+            padding.
+        varies: whether units see differently many positions, so that `size` is the largest.
+        ways: empty where all units see alike.
     """
 
     size: int
     jump: int | Fraction
     start: int
-    pattern: tuple[tuple[int, int] | None, ...] = field(default_factory=tuple, repr=False)
+    varies: bool = field(default_factory=bool, repr=False)
+    ways: tuple[Way, ...] = field(default_factory=tuple, repr=False)
 
-    @property
-    def varies(self) -> bool:
-        """Whether units see differently many positions, so that `size` is the largest."""
-        return len({stop - start for start, stop in (field or (0, 0) for field in self.pattern)}) > 1
+    def seen(self, unit: int) -> Interval | None:
+        """The first position that a unit sees and the one behind the last, or nothing."""
+        if not self.ways:
+            start = int(self.start + unit * self.jump)
+            return start, start + self.size
+        return hull([way.seen(unit) for way in self.ways])
 
     @property
     def centre(self) -> float:
         """The middle of unit 0's field, in input positions."""
-        start, stop = (self.pattern and self.pattern[0]) or (self.start, self.start + self.size)
+        start, stop = self.seen(0) or (self.start, self.start + self.size)
         return (start + stop - 1) / 2
+
+
+def hull(intervals: Sequence[Interval | None]) -> Interval | None:
+    """From the first position in any of them to the last, or nothing."""
+    known = [interval for interval in intervals if interval is not None]
+    return (min(start for start, _ in known), max(stop for _, stop in known)) if known else None
 
 
 ReceptiveField = tuple[AxisField, ...]

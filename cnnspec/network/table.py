@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cnnspec.language.record import record
 from cnnspec.layers import product, show
+from cnnspec.network.receptive_field import LONGEST_PERIOD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,12 @@ def _row(name: str, written: str, layer: LayerFacts, source: LayerFacts | None) 
 
 
 def field_text(layer: LayerFacts, source: LayerFacts) -> str:
-    """The size of the receptive field, the largest where it varies; `all` where it holds the whole input."""
+    """The size of the receptive field, the largest where it varies; `all` where it holds the whole input.
+
+    It is `unknown` where the fields of neighbouring units return to their pattern after too many units.
+    """
+    if layer.receptive_field is None and layer.shape is not None:
+        return "unknown"
     if not layer.receptive_field or not source.shape:
         return ""
     sizes = source.shape[1:]
@@ -101,6 +107,10 @@ def total_lines(graph: Graph, facts: Facts) -> list[str]:
         f"{in_bytes(totals.activation_bytes)} of activations an input, in float32",
     ]
     sight = _last_convolution(graph, facts)
+    if any(layer.receptive_field is None and layer.shape is not None for layer in facts.layers):
+        lines.append(
+            f"unknown      receptive fields whose pattern takes more than {LONGEST_PERIOD} units to return"
+        )
     return [*lines, f"sight        {sight}"] if sight else lines
 
 

@@ -1,9 +1,9 @@
 """What one unit of a layer sees of each input of the network, traced back window by window.
 
-Two boxes are followed. The one reaches as far as the windows do, into the padding and over the edges; the
-other holds exactly the positions that are there and reach the unit, at every layer on the way, and is told
-from the first of them to the last. A unit of a vector has no position: it sees what the layers before it make
-of everything.
+Boxes are followed, twice. The ones reach as far as the windows do, into the padding and over the edges; the
+others hold exactly the positions that are there and reach the unit, at every layer on the way, and are told
+from the first of them to the last. Where ways part, a layer may be seen in several boxes. A unit of a vector
+has no position: it sees what the layers before it make of everything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cnnspec.layers import AxisSight, Shape
-    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.network.graph import Facts, Graph, ReceptiveField
     from cnnspec.network.report import Json
 
 Interval = tuple[int, int]
@@ -28,6 +28,10 @@ MOST_WINDOWS: Final = 4096
 """Windows looked at from each end of an interval: behind them all are alike, and lie within."""
 MOST_POSITIONS: Final = 100_000
 """Positions that are kept one by one; where there are more, only the first and the last are."""
+
+
+MOST_BOXES: Final = 32
+"""Boxes of a layer that are followed; where there are more, the one that holds them all is."""
 
 
 class UnitError(ValueError):
@@ -79,8 +83,12 @@ def look(graph: Graph, facts: Facts, node: int, position: Sequence[int]) -> Unit
     return Unit(graph.nodes[node].name, shape, tuple(position), seen)
 
 
-def _intervals(box: Box | None) -> tuple[Interval, ...] | None:
-    return None if box is None else tuple((axis[0], axis[-1] + 1) for axis in box)
+def _intervals(boxes: Sequence[Box] | None) -> tuple[Interval, ...] | None:
+    """From the first position in any box to the last."""
+    if boxes is None:
+        return None
+    axes = zip(*boxes, strict=True)
+    return tuple((min(each[0] for each in axis), max(each[-1] for each in axis) + 1) for axis in axes)
 
 
 def _check(name: str, shape: Shape, position: Sequence[int]) -> None:
@@ -100,28 +108,52 @@ Positions = range | tuple[int, ...]
 Box = tuple[Positions, ...]
 
 
-def _trace(graph: Graph, facts: Facts, node: int, start: Box, *, clip: bool) -> dict[int, Box]:
+def _trace(graph: Graph, facts: Facts, node: int, start: Box, *, clip: bool) -> dict[int, list[Box]]:
     """From the last layer to the first: of each node all that its readers need."""
-    needed: dict[int, Box] = {node: start}
+    needed: dict[int, list[Box]] = {node: [start]}
     for index in range(node, -1, -1):
-        box = needed.get(index)
-        if box is None:
-            continue
         layer, shapes = graph.nodes[index].layer, facts.layers[index].input_shapes
-        for source, shape in zip(graph.nodes[index].inputs, shapes, strict=True):
-            before = _before(layer.window(*shapes), box, shape, facts.shape(index), clip)
-            if before is not None:
-                needed[source] = tuple(map(_union, needed[source], before)) if source in needed else before
+        for box in needed.get(index, ()):
+            for source, shape in zip(graph.nodes[index].inputs, shapes, strict=True):
+                before = _before(layer.window(*shapes), box, shape, facts.shape(index), clip)
+                if before is not None and not clip:
+                    before = _kept(before, shape, facts.layers[source].receptive_field)
+                if before is not None:
+                    needed[source] = _joined(needed.get(source, []), before)
     return needed
+
+
+def _joined(boxes: Sequence[Box], new: Box) -> list[Box]:
+    """Some boxes and another: two are made one where they differ along one axis, or one holds the other."""
+    apart = []
+    for box in boxes:
+        differing = [axis for axis, (a, b) in enumerate(zip(box, new, strict=True)) if a != b]
+        if len(differing) <= 1 or _holds(new, box):
+            new = tuple(map(_union, box, new))
+        elif _holds(box, new):
+            new = box
+        else:
+            apart.append(box)
+    if len(apart) < MOST_BOXES:
+        return [*apart, new]
+    return [tuple(range(first, stop) for first, stop in _intervals([*apart, new]) or ())]
+
+
+def _holds(box: Box, other: Box) -> bool:
+    return all(
+        b[0] >= a[0] and b[-1] <= a[-1] and (a == b or set(a).issuperset(b))
+        for a, b in zip(box, other, strict=True)
+    )
 
 
 def _before(window: object, box: Box, shape: Shape, after: Shape, clip: bool) -> Box | None:
     """What a layer needs of one input for a box of its output; nothing where it sees padding only."""
     sizes = shape[1:]
     if window == "pointwise" and len(sizes) == len(box):
-        if shape[1:] == after[1:]:
+        if sizes == after[1:]:
             return box
-        return tuple(map(range, sizes))  # one position that repeats over all of them
+        repeats = (n == 1 < outputs for n, outputs in zip(sizes, after[1:], strict=True))
+        return tuple(range(1) if once else axis for once, axis in zip(repeats, box, strict=True))
     if not isinstance(window, tuple) or not len(window) == len(sizes) == len(box):
         return tuple(map(range, sizes))
     axes = [
@@ -132,14 +164,22 @@ def _before(window: object, box: Box, shape: Shape, after: Shape, clip: bool) ->
     return known if len(known) == len(axes) else None
 
 
+def _kept(box: Box, shape: Shape, field: ReceptiveField | None) -> Box:
+    """Where all units of a map see the same, what lies outside it sees no more than they do."""
+    if not field or len(field) != len(box):
+        return box
+    still = (axis.jump == 0 and not axis.ways for axis in field)
+    return tuple(range(n) if same else b for same, b, n in zip(still, box, shape[1:], strict=True))
+
+
 def _axis(sight: AxisSight, outputs: Positions, n: int | None) -> Positions | None:
-    """What some outputs see: the positions that are there; without `n` from the first to the last."""
+    """What some outputs see: the positions that are there; without `n` those outside as well."""
     most = MOST_WINDOWS + sight.period
     ends = outputs if len(outputs) <= 2 * most else (*outputs[:most], *outputs[-most:])
     ranges = [found for output in ends if (found := _inside(sight.seen(output), n))]
     if not ranges:
         return None
-    if n is None or len(ends) < len(outputs) or sum(map(len, ranges)) > MOST_POSITIONS:
+    if len(ends) < len(outputs) or sum(map(len, ranges)) > MOST_POSITIONS:
         return range(min(found[0] for found in ranges), max(found[-1] for found in ranges) + 1)
     return tuple(sorted({position for found in ranges for position in found}))
 

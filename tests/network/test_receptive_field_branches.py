@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import cnnspec
-from cnnspec.network.receptive_field import _unit
 
 LENGTH = 90
 EDGE = 20
@@ -66,7 +65,7 @@ def test_fields_behind_branches_are_what_gradients_reach(seed):
     checked = cnnspec.loads(text)
     (axis,) = checked.layers[-1].receptive_field
     for unit, reached in enumerate(seen_by_gradient(checked)):
-        interval = _unit(axis, unit)
+        interval = axis.seen(unit)
         if len(reached):
             actual = (int(reached[0]), int(reached[-1]) + 1)
             assert interval[0] <= actual[0] < actual[1] <= interval[1], text
@@ -141,3 +140,34 @@ def test_inputs_of_different_axes_are_told_apart_in_the_table():
     assert lines["conv2"].endswith(" 3x3")
     assert lines["heard"].endswith(" all")
     assert lines["sight"].endswith("sees 3x3 of the 28x28 input")
+
+
+def test_padding_behind_ways_that_jump_differently_goes_on_along_each():
+    """Unit 9 sees 9 and 18; the convolution's last unit also the padding behind it, 10 and 20."""
+    (axis,) = fields("add { branch { crop (0, 10) } branch { conv 1 1 stride=2 } }\n conv 1 3 padding=1")
+    assert [axis.seen(unit) for unit in (0, 1, 9)] == [(-2, 3), (0, 5), (8, 21)]
+    assert (axis.size, axis.jump, axis.start, axis.varies) == (13, 1, -2, True)
+
+
+def test_a_unit_that_is_not_there_counts_for_nothing():
+    """Of every two units behind the transposed convolution one sees two positions; this one is cut off."""
+    (both,) = fields("conv_transpose 1 3 stride=2\n crop (2, 37)")
+    assert (both.size, both.varies) == (2, True)
+    (odd,) = fields("conv_transpose 1 3 stride=2\n crop (3, 37)")
+    assert (odd.size, odd.start, odd.varies) == (1, 1, False)
+
+
+def test_ways_of_different_jumps_over_a_long_map_are_known():
+    """The last of 1,000,000 units sees its position, and twice that by the other way."""
+    body = "add { branch { crop (0, 1_000_000) } branch { conv 1 1 stride=2 } }"
+    (axis,) = fields(body, "1x2000000")
+    assert (axis.size, axis.jump, axis.start, axis.varies) == (1_000_000, 1, 0, True)
+
+
+def test_an_unknown_field_is_said_to_be_unknown():
+    text = "network Up {\n input 1x40\n upsample 31\n conv_transpose 2 3 stride=29\n}"
+    *_, row = (line for line in str(cnnspec.loads(text)).splitlines() if line.startswith("conv_transpose1"))
+    assert row.endswith("unknown")
+    assert "unknown      receptive fields whose pattern takes more than 512 units" in str(cnnspec.loads(text))
+    with pytest.raises(cnnspec.SpecError, match="`conv_transpose1` is unknown"):
+        cnnspec.loads(text.replace("}", " expect receptive_field(conv_transpose1) > 1\n}"))

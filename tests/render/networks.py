@@ -67,7 +67,7 @@ def field_of(layer: Layer, shapes: tuple[Shape, ...], fields: list, shape: Shape
     if not shapes:
         return receptive_field.of_input(shape)
     widest = max(fields, key=lambda field: sum(axis.size for axis in field))
-    return receptive_field.through(widest, layer.window(*shapes), shapes[0])
+    return receptive_field.through(widest, layer.window(*shapes), shapes[0], shape)
 
 
 def lenet() -> tuple[Graph, Facts]:

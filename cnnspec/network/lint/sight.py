@@ -110,13 +110,14 @@ def _least_fields(subject: Subject) -> list[ReceptiveField | None]:
     fields: list[ReceptiveField | None] = []
     for index, node in enumerate(subject.nodes):
         facts, window = subject.facts.layers[index], subject.windows[index]
+        after = subject.facts.shape(index)
         if not node.inputs:
-            fields.append(receptive_field.of_input(subject.facts.shape(index)))
+            fields.append(receptive_field.of_input(after))
             continue
         ways: list[ReceptiveField] = []
         for before, shape in zip(node.inputs, facts.input_shapes, strict=True):
             field = fields[before]
-            way = receptive_field.through(field, window, shape) if field is not None else None
+            way = receptive_field.through(field, window, shape, after) if field is not None else None
             ways += [way] if way is not None else []
         fields.append(min(ways, key=_extent) if len(ways) == len(node.inputs) else None)
     return fields
