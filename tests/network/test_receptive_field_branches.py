@@ -92,7 +92,7 @@ def test_ways_that_jump_differently_see_most_where_they_are_farthest_apart():
 @pytest.mark.parametrize("length", [20, 2000])
 def test_a_gate_over_the_whole_map_sees_the_whole_input(length):
     body = "conv 2 3 padding=1\n multiply { branch { } branch { globalavgpool -> conv 2 1 -> sigmoid } }"
-    for more in ("", "\n conv 2 3", "\n crop 5", "\n maxpool 2"):
+    for more in ("", "\n conv 2 3", "\n conv 2 3 padding=1", "\n crop 5", "\n maxpool 2"):
         (axis,) = fields(body + more, f"1x{length}")
         assert (axis.start, axis.size, axis.jump) == (-1, length + 2, 0)
 
