@@ -90,17 +90,19 @@ def check_source(source: Source, parameters: Mapping[str, Value] | None = None) 
     recipe = lower_recipe(train, graph, facts)
     faults += recipe.faults
     if graph is not None and not faults:
-        faults += _whole_network(graph, facts, recipe.recipe, recipe.places.get("data"))
+        faults += _whole_network(graph, facts, recipe.recipe, recipe.places)
     if not faults:
         faults += _warnings(parsed.tree, graph, facts, recipe.recipe, settled=not parameters)
     return Checked(source, parsed.tree, graph, facts, recipe.recipe, in_order(faults))
 
 
-def _whole_network(graph: Graph, facts: Facts, recipe: Recipe, data: Span | None) -> Iterable[Diagnostic]:
+def _whole_network(
+    graph: Graph, facts: Facts, recipe: Recipe, places: Mapping[str, Span]
+) -> Iterable[Diagnostic]:
     """What can only be asked of a network all of whose layers are known."""
     yield from check_expectations(graph, facts)
-    if data is not None:  # a file that names no data set is trained on whatever is given
-        yield from check_agreement(graph, facts, recipe.data, data)
+    if "data" in places:  # a file that names no data set is trained on whatever is given
+        yield from check_agreement(graph, facts, recipe, places)
 
 
 def _warnings(

@@ -12,9 +12,10 @@ from cnnspec.layers import show
 from cnnspec.network.bind import bind
 from cnnspec.network.evaluate import Scope
 from cnnspec.recipe import ROLES, SCALARS, SETTINGS, RecipeKind, default_recipe, kinds
+from cnnspec.recipe.agreement import outputs_for_classes, takes_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from cnnspec.language.source import Span
     from cnnspec.layers.declaration import Declaration
@@ -28,7 +29,11 @@ KNOWN: Final = (*ROLES, *SETTINGS, *SCALARS)
 
 @record
 class LoweredRecipe:
-    """A recipe, where its settings stand, and the faults."""
+    """A recipe, where its settings stand, and the faults.
+
+    Of a setting that may stand more than once, `places` has the first by its name, and each with its number,
+    from 0: `augment 1`.
+    """
 
     recipe: Recipe
     places: Mapping[str, Span] = field(default_factory=dict)
@@ -62,6 +67,8 @@ def lower_recipe(train: Train | None, graph: Graph | None, facts: Facts | None) 
             continue
         places.setdefault(slot, setting.span)
         if statement is not None:
+            if recipe.repeats(slot):
+                places[f"{slot} {len(getattr(recipe, slot))}"] = setting.span
             recipe = recipe.changed(slot, statement.value)
     return LoweredRecipe(recipe, places, tuple(faults))
 
@@ -155,39 +162,57 @@ def unknown_kind(role: str, name: str, span: Span | None) -> Diagnostic:
     return Diagnostic(f"unknown-{role}", f"there is no {ROLES[role].noun} `{name}`", span, help=help)
 
 
-def check_agreement(graph: Graph, facts: Facts, data: DataKind, span: Span | None) -> tuple[Diagnostic, ...]:
+def check_agreement(
+    graph: Graph, facts: Facts, recipe: Recipe, places: Mapping[str, Span]
+) -> tuple[Diagnostic, ...]:
     """Whether the network takes the samples of the data set, and gives what their labels ask for.
 
     What only the files say is checked when they have been read, before the first step.
     """
-    faults = []
-    index = graph.sources()[0]
+    return (*_samples(graph, facts, recipe, places), *_labels(graph, facts, recipe, places))
+
+
+def _samples(graph: Graph, facts: Facts, recipe: Recipe, places: Mapping[str, Span]) -> Iterator[Diagnostic]:
+    data, index = recipe.data, graph.sources()[0]
     taken, given = facts.shape(index), data.sample_shape()
+    place = Label(graph.nodes[index].origin.layer, f"the network takes {show(taken)}")
     if given is not None and taken != given:
         message = f"a sample of `{data.keyword}` is {show(given)}, and the network takes {show(taken)}"
-        place = Label(graph.nodes[index].origin.layer, f"the network takes {show(taken)}")
-        help = _fitting(data, taken, given)
-        faults.append(_disagreement("data-shape", message, graph, span, place, help))
-    index = graph.outputs[0]
+        yield _disagreement(
+            "data-shape", message, graph, places.get("data"), place, _fitting(data, taken, given)
+        )
+    for number, augmentation in enumerate(recipe.augment):
+        if wrong := augmentation.misfit(taken):
+            message = f"`{augmentation.written()}` {wrong}"
+            help = "leave it out: `cnnspec explain augment` lists the others"
+            yield _disagreement("augment-shape", message, graph, places.get(f"augment {number}"), place, help)
+
+
+def _labels(graph: Graph, facts: Facts, recipe: Recipe, places: Mapping[str, Span]) -> Iterator[Diagnostic]:
+    data, span, index = recipe.data, places.get("data"), graph.outputs[0]
     node, output = graph.nodes[index], facts.shape(index)
     place = Label(node.origin.layer, f"the output of `{node.name}` is {show(output)}")
     classes, target = data.class_count(), data.target_shape()
-    if classes is not None and output != (classes,):
+    if classes is not None and output not in outputs_for_classes(classes, recipe.loss):
         message = f"`{data.keyword}` has {classes} classes, and the output is {show(output)}"
         help = f"end with `dense {classes} -> softmax`"
-        faults.append(_disagreement("data-classes", message, graph, span, place, help))
-    if target is not None and output != target:
+        yield _disagreement("data-classes", message, graph, span, place, help)
+    if target is None:
+        return
+    if output != target:
         message = f"a target of `{data.keyword}` is {show(target)}, and the output is {show(output)}"
         help = f"end with `dense {target[0]}`" if len(target) == 1 else f"let the output be {show(target)}"
-        faults.append(_disagreement("data-target", message, graph, span, place, help))
-    return tuple(faults)
+        yield _disagreement("data-target", message, graph, span, place, help)
+    if not takes_targets(recipe.loss):
+        message = f"`{recipe.loss.keyword}` compares classes, and `{data.keyword}` has numbers as targets"
+        yield _disagreement("data-loss", message, graph, places.get("loss", span), None, "write `loss mse`")
 
 
 def _disagreement(
-    code: str, message: str, graph: Graph, span: Span | None, place: Label, help: str
+    code: str, message: str, graph: Graph, span: Span | None, place: Label | None, help: str
 ) -> Diagnostic:
     """A fault of a data set, at the line that names it and at the layer that it does not fit."""
-    labels = (place,) if span else ()
+    labels = (place,) if span and place else ()
     return Diagnostic(code, message, span, file=graph.span.source.name, labels=labels, help=(help,))
 
 

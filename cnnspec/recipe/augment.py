@@ -6,11 +6,14 @@ epoch and the number of the sample alone. Black is what the pixel value 0 has be
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.layers.declaration import OptionError, option, written
 from cnnspec.layers.options import count, flag, fraction, one_of, positive, real_number
 from cnnspec.recipe.kinds import RecipeKind, Role
+
+if TYPE_CHECKING:
+    from cnnspec.layers.base import Shape
 
 
 def degrees(value: object) -> float:
@@ -26,6 +29,10 @@ class _Augmentation(RecipeKind):
     axes: ClassVar[tuple[int, ...]] = (1, 2, 3)
     """The numbers of spatial axes of the samples that it can change."""
 
+    def misfit(self, shape: Shape) -> str:
+        """Why it cannot change samples of a shape, completing "`flip` ..."; empty where it can."""
+        return "" if len(shape) - 1 in self.axes else f"cannot change samples of {_words(shape)}"
+
 
 class Flip(_Augmentation):
     """Every second sample, by chance, is mirrored: left to right, or upside down; a signal in time."""
@@ -39,6 +46,12 @@ class Flip(_Augmentation):
         default="horizontal",
         positional=True,
     )
+
+    def misfit(self, shape: Shape) -> str:
+        """Upside down needs rows."""
+        if self.direction == "vertical" and len(shape) == 2:
+            return f"needs rows, and a sample is {_words(shape)}"
+        return super().misfit(shape)
 
 
 class Shift(_Augmentation):
@@ -58,6 +71,12 @@ class Crop(_Augmentation):
     reflect: bool = option(
         flag, "whether the border mirrors what is inside, instead of being black", default=False
     )
+
+    def misfit(self, shape: Shape) -> str:
+        """A border can mirror no more than there is, but for the edge itself."""
+        if self.reflect and len(shape) > 1 and self.padding >= min(shape[1:]):
+            return f"mirrors more than a sample of {_words(shape)} holds"
+        return super().misfit(shape)
 
 
 class Rotate(_Augmentation):
@@ -98,3 +117,7 @@ class Noise(_Augmentation):
 
 
 Augmentation = _Augmentation
+
+
+def _words(shape: Shape) -> str:
+    return "x".join(map(str, shape))

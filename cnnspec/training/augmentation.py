@@ -15,7 +15,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from cnnspec.recipe.augment import Augmentation, Brightness, Crop, Erase, Flip, Noise, Rotate, Shift
-from cnnspec.training.errors import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,30 +48,6 @@ class Augmenter:
 
 _Change = Callable[["NDArray[np.float32]", "NDArray[np.float32]"], "NDArray[np.float32]"]
 """Samples, and for each a row of numbers from 0 up to 1, to changed samples."""
-
-
-def check_augmentations(chain: Sequence[Augmentation], shape: Shape) -> None:
-    """Whether samples of a shape can be changed so.
-
-    Raises:
-        TrainingError: one is for another number of axes, or reaches further than a sample does.
-    """
-    for augmentation in chain:
-        if wrong := misfit(augmentation, shape):
-            raise TrainingError(wrong)
-
-
-def misfit(augmentation: Augmentation, shape: Shape) -> str:
-    """Why an augmentation cannot change samples of a shape; empty where it can."""
-    spatial = len(shape) - 1
-    size = "x".join(map(str, shape))
-    if spatial not in augmentation.axes:
-        return f"`{augmentation.written()}` cannot change samples of {size}"
-    if isinstance(augmentation, Flip) and augmentation.direction == "vertical" and spatial < 2:
-        return f"`{augmentation.written()}` needs rows, and a sample is {size}"
-    if isinstance(augmentation, Crop) and augmentation.reflect and augmentation.padding >= min(shape[1:]):
-        return f"`{augmentation.written()}` mirrors more than a sample of {size} holds"
-    return ""
 
 
 # --- each of them -----------------------------------------------------------------------------------------
