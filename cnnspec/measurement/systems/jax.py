@@ -28,7 +28,7 @@ def _train(task: Task) -> Step:
 
     def loss(params: Tree, state: Tree, key: Tree, inputs: Tree, labels: Tree) -> Tree:
         logits, state = network.apply(params, state, *inputs, training=True, key=key)
-        chances = jax.nn.log_softmax(logits)
+        chances = jax.nn.log_softmax(jnp.asarray(logits))
         return -jnp.take_along_axis(chances, labels[:, None], axis=1).mean(), state
 
     @jax.jit
