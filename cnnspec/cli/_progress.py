@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import wants_color
 from cnnspec.network.table import in_bytes
+from cnnspec.training.machine import used_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 HEADING: Final = "epoch  train loss  train acc  test loss  test acc  images/s"
 REFRESH_SECONDS: Final = 0.1
+WINDOW: Final = 50
+"""So many looks back reaches what is said of the speed."""
 
 
 def epoch_row(epoch: Epoch) -> str:
@@ -30,6 +34,46 @@ def epoch_row(epoch: Epoch) -> str:
         f"{epoch.number:5d}  {epoch.train_loss:10.4f}  {epoch.train_accuracy:9.4f}"
         f"  {epoch.test_loss:9.4f}  {epoch.test_accuracy:8.4f}  {epoch.images_per_second:8,.0f}"
     )
+
+
+def step_note(step: Step) -> str:
+    """The figures of an epoch so far, and the learning rate."""
+    mean = step.position.mean
+    return f"loss {mean.loss:.4f}  acc {mean.accuracy:.4f}  lr {step.learning_rate:.3g}"
+
+
+class Pace:
+    """How fast a run goes, by its last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int, int, int]] = deque(maxlen=WINDOW)
+
+    def add(self, now: float, step: Step) -> None:
+        """Note where the run stands; the images are counted within the epoch."""
+        self._seen.append((now, step.position.step, step.epoch, step.position.mean.count))
+
+    def note(self, batches_left: int) -> str:
+        """Images a second, the time that is left, and the memory of this process."""
+        words = []
+        if len(self._seen) > 1:
+            (before, first, _, _), (now, last, _, _) = self._seen[0], self._seen[-1]
+            rate = (last - first) / max(now - before, 1e-9)
+            words = [f"{self._images(now):,.0f} images/s", f"{_clock(batches_left / max(rate, 1e-9))} left"]
+        used = used_memory()
+        return "  ".join([*words, in_bytes(used)] if used else words)
+
+    def _images(self, now: float) -> float:
+        """Images a second within the present epoch."""
+        epoch, count = self._seen[-1][2:]
+        own = [(moment, done) for moment, _, number, done in self._seen if number == epoch]
+        moment, done = own[0]
+        return (count - done) / (now - moment) if now > moment else 0.0
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(min(seconds, 1e8)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class Display:
@@ -95,8 +139,10 @@ class Live(Lines):
         self._console: Console = Console(highlight=False, no_color=not wants_color(sys.stdout))
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._batches: TaskID | None = None
         self._epochs = 0
         self._shown = 0.0
+        self._pace = Pace()
 
     def say(self, words: str) -> None:
         """Print a line above the bar, exactly as it is."""
@@ -120,38 +166,49 @@ class Live(Lines):
 
     @contextmanager
     def training(self, epochs: int) -> Iterator[None]:
-        """Keep the bar on the screen while the epochs run."""
+        """Keep two bars on the screen while the epochs run: all of it, and the epoch."""
         self.say(HEADING)
-        self._epochs = epochs
+        self._epochs, self._pace = epochs, Pace()
         try:
-            self._task = self._open().add_task(f"epoch 1/{epochs}", total=None, note="")
+            bars = self._open()
+            self._task = bars.add_task("epoch", total=None, note="")
+            self._batches = bars.add_task("batch", total=None, note="")
             yield
         finally:
             self._close()
 
     def step(self, step: Step) -> None:
-        """Move the bar, at most ten times a second."""
+        """Move the bars, at most ten times a second."""
         now = time.monotonic()
         if self._bar is None or self._task is None or now - self._shown < REFRESH_SECONDS:
             return
         self._shown = now
+        done = (step.epoch - 1) * step.batches + step.batch
+        self._pace.add(now, step)
         self._bar.update(
             self._task,
             description=f"epoch {step.epoch}/{self._epochs}",
-            completed=(step.epoch - 1) * step.batches + step.batch,
+            completed=done,
             total=self._epochs * step.batches,
-            note=f"batch {step.batch}/{step.batches}  loss {step.loss:.4f}",
+            note=self._pace.note(self._epochs * step.batches - done),
+        )
+        assert self._batches is not None
+        self._bar.update(
+            self._batches,
+            description=f"batch {step.batch}/{step.batches}",
+            completed=step.batch,
+            total=step.batches,
+            note=step_note(step),
         )
 
     def _open(self) -> Progress:
-        """Put a bar on the screen; whoever opens it closes it, though it be interrupted while it opens."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        """Put bars on the screen; whoever opens them closes them, though it be interrupted meanwhile."""
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=24),
             TextColumn("{task.fields[note]}", markup=False),
-            TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
             refresh_per_second=8,

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli._parameters import add_parameters, count, whole
-from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, CommandError
+from cnnspec.cli._training import add_data, another_data, print_error
+from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, USAGE, CommandError
 from cnnspec.language.record import replace
 from cnnspec.network.check import Checked, check_file, check_source
-from cnnspec.network.recipe import check_agreement, unknown_kind
-from cnnspec.recipe import DataKind, Recipe, kinds
+from cnnspec.network.recipe import check_agreement
+from cnnspec.recipe import DataKind
 
 if TYPE_CHECKING:
-    from cnnspec.training import TrainingError
+    from cnnspec.recipe import Recipe
     from cnnspec.training.conduct import Job
     from cnnspec.training.record import RunRecord
     from cnnspec.training.recorder import Recorder
@@ -62,13 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count, metavar="N", help="passes over the training images")
     parser.add_argument("--batch", type=count, metavar="N", help="images in a step")
     parser.add_argument("--seed", type=_seed, metavar="N", help="what initial weights and order follow from")
-    parser.add_argument("--data", type=_data, metavar="NAME", help="data set: " + ", ".join(kinds("data")))
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with the data set's files; see also CNNSPEC_DATA_DIR",
-    )
+    add_data(parser)
     add_parameters(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
     parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
@@ -79,9 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
     from cnnspec.training import TrainingError
 
     try:
-        return _run(arguments, *_what(arguments))
+        file, resume = _what(arguments)
+    except CommandError as error:
+        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
+        return USAGE
+    try:
+        return _run(arguments, file, resume)
     except TrainingError as error:
-        _print_error(error)
+        print_error(error)
         return FINDINGS
 
 
@@ -96,7 +96,7 @@ def _what(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
     if file is None and resume == HERE and arguments.out is None:
         raise CommandError("which run is to go on?", "name its folder: cnnspec run --resume runs/NAME-1")
     if file is None and resume is None:
-        raise CommandError("a FILE is needed, or --resume with the folder of a run", None)
+        raise CommandError("a FILE is needed, or --resume with the folder of a run", "cnnspec run --help")
     return file, None if resume is None else Path(arguments.out or resume if resume == HERE else resume)
 
 
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -
     if resume is not None and (earlier := _earlier(resume, graph.name)):
         return _go_on(arguments, earlier, checked)
     recipe = overridden(checked.recipe, arguments)
-    if faults := check_agreement(graph, facts, recipe.data, None):
+    if faults := check_agreement(graph, facts, recipe, {}):
         print_diagnostics(faults, quiet=arguments.quiet)
         return FINDINGS
     return _begin(arguments, checked, recipe)
@@ -125,11 +125,7 @@ def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
     """
     given = {name: getattr(arguments, name) for name in ("epochs", "batch", "seed")}
     changes = {name: value for name, value in given.items() if value is not None}
-    kind: type[DataKind] | None = arguments.data
-    if kind is not None:
-        kept = {name: value for name, value in recipe.data.values().items() if name in kind.options()}
-        recipe = replace(recipe, data=kind().replaced(**kept))
-    return replace(recipe, **changes)
+    return replace(recipe, data=another_data(recipe.data, arguments.data), **changes)
 
 
 # --- arguments --------------------------------------------------------------------------------------------
@@ -137,14 +133,6 @@ def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
 
 def _seed(text: str) -> int:
     return whole(text, 0, 10**18)
-
-
-def _data(text: str) -> type[DataKind]:
-    kind = kinds("data").get(text)
-    if kind is None or not issubclass(kind, DataKind):
-        fault = unknown_kind("data", text, None)
-        raise argparse.ArgumentTypeError("\nhelp: ".join([fault.message, *fault.help]))
-    return kind
 
 
 # --- the run ----------------------------------------------------------------------------------------------
@@ -193,7 +181,7 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
         _print_way_on(recorder)
         return INTERRUPTED
     except TrainingError as error:
-        _print_error(error)
+        print_error(error)
         if recorder.record is not None:
             print(f"note: {recorder.kept()}", file=sys.stderr)
         return FINDINGS
@@ -241,12 +229,14 @@ def _same_run(arguments: argparse.Namespace, record: RunRecord, given: Checked |
     from cnnspec.training import TrainingError
     from cnnspec.training.subject import check_recorded, differences, recorded_parameters
 
-    changes, epochs = [], arguments.epochs
+    changes: list[str] = []
+    epochs: int | None = arguments.epochs
     for name, value in (("batch", arguments.batch), ("seed", arguments.seed)):
         if value is not None and value != record.recipe[name]:
             changes.append(f"{name}: {record.recipe[name]} -> {value}")
-    if arguments.data is not None and arguments.data.keyword != str(record.recipe["data"]).partition(" ")[0]:
-        changes.append(f"data: {record.recipe['data']} -> {arguments.data.keyword}")
+    if arguments.data is not None and not _same_data(arguments.data, str(record.recipe["data"])):
+        given_data = arguments.data if isinstance(arguments.data, DataKind) else arguments.data.keyword
+        changes.append(f"data: {record.recipe['data']} -> {given_data}")
     if given is not None:
         parameters = {**recorded_parameters(record), **arguments.set}
         recorded, now = check_recorded(record), check_source(given.source, parameters)
@@ -259,6 +249,12 @@ def _same_run(arguments: argparse.Namespace, record: RunRecord, given: Checked |
             "undo that, or begin a new run, without --resume; only the number of epochs may change",
         )
     return epochs
+
+
+def _same_data(given: DataKind | type[DataKind], recorded: str) -> bool:
+    if isinstance(given, DataKind):
+        return given.written() == recorded
+    return given.keyword == recorded.partition(" ")[0]
 
 
 def _is_over(job: Job, path: Path, arguments: argparse.Namespace) -> bool:
@@ -287,12 +283,6 @@ def _is_over(job: Job, path: Path, arguments: argparse.Namespace) -> bool:
 
 def _epochs(count: int) -> str:
     return "1 epoch" if count == 1 else f"{count} epochs"
-
-
-def _print_error(error: TrainingError) -> None:
-    print(f"error: {error.message}", file=sys.stderr)
-    for line in error.help:
-        print(f"help: {line}", file=sys.stderr)
 
 
 def _print_way_on(recorder: Recorder) -> None:

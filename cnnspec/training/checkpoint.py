@@ -1,7 +1,8 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped, in one file.
 
-Weights and the optimizer's arrays are the file's arrays; the rest is its text, an `About`. No time is in it,
-so that equal runs have equal checkpoints. Order, augmentation and dropout follow from seed and position.
+Weights and the state of the model (what optimizer and schedule keep, and the number of the step) are the
+file's arrays; the rest is its text, an `About`. No time is in it, so that equal runs have equal checkpoints.
+What is random needs no state: order, augmentation and dropout follow from seed, position and step.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from cnnspec.training.model import TrainableModel
 
 SCHEMA: Final = "cnnspec.checkpoint/1"
-WEIGHTS, OPTIMIZER = "weights/", "optimizer/"
+WEIGHTS, STATE = "weights/", "state/"
+MAY_BE_UNKNOWN: Final = "schedule/"
+"""The part of the state that may hold what is no number: the best figure before there is one."""
 TIMES: Final = {"seconds", "images_per_second"}
 """Fields of an epoch that differ from run to run."""
 
@@ -67,8 +70,6 @@ class About(_Model):
     Attributes:
         spec: SHA-256 of what is run: the network, its parameters, the recipe; see `RunRecord.fingerprint`.
         position: where the run stands; `history` has the epochs before it.
-        model_step: the number that dropout follows from, beside the seed.
-        optimizer: what the optimizer keeps beside arrays.
     """
 
     schema_: Literal["cnnspec.checkpoint/1"] = Field(SCHEMA, alias="schema")
@@ -77,8 +78,6 @@ class About(_Model):
     position: Position
     history: tuple[Epoch, ...]
     best: Best | None
-    model_step: int = Field(ge=0)
-    optimizer: dict[str, int | float | str | None]
     plan: PlanFacts
 
     def text(self) -> str:
@@ -92,7 +91,7 @@ class Checkpoint:
 
     about: About
     weights: Arrays
-    optimizer: Arrays
+    state: Arrays
 
 
 def capture(
@@ -110,22 +109,19 @@ def capture(
     Raises:
         NotFinite: it is not worth keeping.
     """
-    state = model.update.state()
-    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    scalars = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
+    state = model.state()
+    kept = {name: array for name, array in state.items() if not name.startswith(MAY_BE_UNKNOWN)}
     check_finite(model.weights, "the weight")
-    check_finite(arrays, "the optimizer's")
+    check_finite(kept, "the state")
     about = About(
         network=network,
         spec=spec,
         position=position,
         history=history,
         best=best,
-        model_step=model.model.step,
-        optimizer=scalars,
         plan=plan,
     )
-    return Checkpoint(about, model.weights, arrays)
+    return Checkpoint(about, model.weights, state)
 
 
 def check_finite(arrays: Arrays, what: str) -> None:
@@ -150,8 +146,7 @@ def restore(model: TrainableModel, checkpoint: Checkpoint) -> None:
         raise ValueError(f"the weights differ: {', '.join(odd[:3])}")
     for name, array in checkpoint.weights.items():
         model.weights[name][...] = array
-    model.update.load_state({**checkpoint.optimizer, **checkpoint.about.optimizer})
-    model.model.step = checkpoint.about.model_step
+    model.load_state(checkpoint.state)
 
 
 def write_checkpoint(path: Path, previous: Path, checkpoint: Checkpoint) -> None:
@@ -161,7 +156,7 @@ def write_checkpoint(path: Path, previous: Path, checkpoint: Checkpoint) -> None
         WriteError: it cannot be written; the one before is still there.
     """
     arrays = {WEIGHTS + name: array for name, array in checkpoint.weights.items()}
-    arrays |= {OPTIMIZER + name: array for name, array in checkpoint.optimizer.items()}
+    arrays |= {STATE + name: array for name, array in checkpoint.state.items()}
     write_keeping(path, previous, *serialize(arrays, checkpoint.about.text()))
 
 
@@ -177,7 +172,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         about = About.model_validate(json.loads(stored.about))
     except (ValidationError, ValueError, RecursionError) as error:
         raise DamagedFile(path, f"it is no checkpoint that this version reads ({_first(error)})") from None
-    return Checkpoint(about, _part(stored.arrays, WEIGHTS), _part(stored.arrays, OPTIMIZER))
+    return Checkpoint(about, _part(stored.arrays, WEIGHTS), _part(stored.arrays, STATE))
 
 
 def _part(arrays: Arrays, prefix: str) -> Arrays:

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.training.checkpoint import Checkpoint, PlanFacts, restore
+from cnnspec.training.checkpoint import Checkpoint, NotFinite, PlanFacts, restore
 from cnnspec.training.datasets import load_data
+from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.loop import Diverged, Epoch, Step
 from cnnspec.training.model import TrainableModel, build_model
 from cnnspec.training.record import Preparation, RunRecord, Status, plan_facts, start_record
 from cnnspec.training.recorder import Recorder
+from cnnspec.training.report import write_report
 from cnnspec.training.run_folder import RunFolder
+from cnnspec.training.runs import SavedRun
 from cnnspec.training.subject import Subject, recorded_subject, spec_of
-from cnnspec.training.train import TrainingResult, run_epochs, usable_batch
+from cnnspec.training.train import TrainingResult, follow_schedule, run_epochs, usable_batch
 
 if TYPE_CHECKING:
     from cnnspec.training.datasets import DataSet
@@ -108,7 +111,7 @@ def resume_job(
 
 
 def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | None = None) -> TrainingResult:
-    """Run a job to its end, and keep its folder up to date. The caller ends the recorder, however it ends.
+    """Run a job to its end, and keep its folder up to date; `closing` around it writes down other ends.
 
     Raises:
         TrainingError: it cannot begin or go on.
@@ -118,13 +121,17 @@ def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | No
     if data is None:
         with listener.loading():
             data = load_data(recipe.data, job.data_dir, listener.downloading)
+    check_fits(job.subject.graph, job.subject.facts, recipe, data)
     plan = job.record.threads if job.record else None
     model = make_model(job.subject, usable_batch(recipe, data), plan)
+    follow_schedule(model, recipe, data)
     try:
         _begin(recorder, job, model, data, listener)
         listener.begins(recorder, job.subject, data)
         with listener.training(recorder):
             _run(recorder, model, data, listener)
+        recorder.end("finished")
+        write_report(SavedRun(recorder.folder, recorder.ended), model.model, data)
     except Exception:
         model.close()
         raise
@@ -201,7 +208,7 @@ def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Lis
 
 @contextlib.contextmanager
 def closing(recorder: Recorder) -> Iterator[None]:
-    """Write down how a run ended, however it ends; what it raised goes on."""
+    """Write down how a run ended that did not end well; what it raised goes on."""
     try:
         yield
     except (KeyboardInterrupt, Stopped):
@@ -209,17 +216,22 @@ def closing(recorder: Recorder) -> Iterator[None]:
             recorder.end("interrupted")
         raise
     except Exception as error:
-        status: Status = "diverged" if isinstance(error, Diverged) else "failed"
+        status: Status = "diverged" if isinstance(error, Diverged | NotFinite) else "failed"
         with contextlib.suppress(TrainingError):  # the disk may be full: the first error is raised
             recorder.end(status, str(error) or type(error).__name__)
         raise
-    recorder.end("finished")
 
 
 def prepared(data: DataSet) -> Preparation:
     """What is kept of the data in the record of a run."""
     labels = hashlib.sha256(data.train_y.tobytes() + data.test_y.tobytes()).hexdigest()
-    return Preparation(shape=data.train_x.shape[1:], classes=data.class_names, labels=labels)
+    return Preparation(
+        shape=data.train_x.shape[1:],
+        classes=data.class_names,
+        black=tuple(data.scale.black.tolist()),
+        range=tuple(data.scale.range.tolist()),
+        labels=labels,
+    )
 
 
 def _changed(old: Preparation, new: Preparation) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from cnnspec.recipe import Augmentation
     from cnnspec.training.datasets import DataSet
+    from cnnspec.training.schedules import Schedule
+
+    Labels = NDArray[np.int64] | NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,16 @@ class Epoch:
 
 
 class Result(Protocol):
-    """Loss (mean over the samples), correct answers and number of samples."""
+    """Mean loss, right answers, number of samples, and the sum of the samples' weights in that mean."""
 
     @property
     def loss(self) -> float: ...  # noqa: D102 - see above
     @property
-    def correct(self) -> int: ...  # noqa: D102 - see above
+    def correct(self) -> float: ...  # noqa: D102 - see above
     @property
     def count(self) -> int: ...  # noqa: D102 - see above
+    @property
+    def weight(self) -> float: ...  # noqa: D102 - see above
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +89,23 @@ class Mean:
     """Figures of batches gathered into those of all their samples, a short batch counting for its samples."""
 
     total_loss: float = 0.0
-    correct: int = 0
+    weight: float = 0.0
+    correct: float = 0.0
     count: int = 0
 
     def plus(self, result: Result) -> Mean:
         """With the figures of one more batch."""
         return Mean(
-            self.total_loss + float(result.loss) * result.count,
-            self.correct + int(result.correct),
-            self.count + result.count,
+            self.total_loss + float(result.loss) * float(result.weight),
+            self.weight + float(result.weight),
+            self.correct + float(result.correct),
+            self.count + int(result.count),
         )
 
     @property
     def loss(self) -> float:
-        """Mean loss over the samples."""
-        return self.total_loss / self.count
+        """Mean loss over the samples; that of classes of weight 0 alone is 0."""
+        return self.total_loss / self.weight if self.weight else 0.0
 
     @property
     def accuracy(self) -> float:
@@ -167,15 +174,15 @@ class Trainable(Protocol):
     """What the loop asks of a model."""
 
     @property
-    def learning_rate(self) -> float:
-        """That of the last update."""
+    def schedule(self) -> Schedule:
+        """The learning rate of every step; it is told of each epoch's figures."""
 
     def train_batch(
-        self, x: NDArray[np.float32], labels: NDArray[np.int64], indices: NDArray[np.int64] | None
+        self, x: NDArray[np.float32], labels: Labels, indices: NDArray[np.int64] | None
     ) -> Result:
         """Forward, backward and update on the samples of these indices; the figures before the update."""
 
-    def evaluate(self, x: NDArray[np.float32], labels: NDArray[np.int64]) -> Result:
+    def evaluate(self, x: NDArray[np.float32], labels: Labels) -> Result:
         """The figures of a forward pass over all samples."""
 
 
@@ -216,18 +223,16 @@ def epochs(
         test = evaluate(model, data, course.batch)
         if not math.isfinite(test.loss):
             raise Diverged(test.loss, position.epoch, "on the test part after it")
-        yield Epoch(
-            number=position.epoch,
-            figures={
-                "train_loss": position.mean.loss,
-                "train_accuracy": position.mean.accuracy,
-                "test_loss": test.loss,
-                "test_accuracy": test.accuracy,
-            },
-            learning_rate=model.learning_rate,
-            seconds=seconds,
-            images_per_second=(position.mean.count - counted) / max(seconds, 1e-9),
-        )
+        figures = {
+            "train_loss": position.mean.loss,
+            "train_accuracy": position.mean.accuracy,
+            "test_loss": test.loss,
+            "test_accuracy": test.accuracy,
+        }
+        rate = model.schedule.rate(position.step - 1)
+        speed = (position.mean.count - counted) / max(seconds, 1e-9)
+        model.schedule.epoch_ended(figures)
+        yield Epoch(position.epoch, figures, rate, seconds, speed)
         position = position.after_epoch()
 
 
@@ -254,7 +259,8 @@ def train_epoch(
             if not math.isfinite(result.loss):
                 where = f"batch {position.batch} of {batches}"
                 raise Diverged(float(result.loss), position.epoch, where)
-            on_step(Step(position, batches, float(result.loss), model.learning_rate))
+            rate = model.schedule.rate(position.step - 1)
+            on_step(Step(position, batches, float(result.loss), rate))
     return position
 
 

@@ -30,6 +30,14 @@ def cpus() -> int | None:
     return os.cpu_count()
 
 
+def used_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that this process has now, where the system says so."""
+    words = _text(root / "proc/self/statm").split()
+    if len(words) < 2 or not words[1].isdecimal():
+        return None
+    return int(words[1]) * int(os.sysconf("SC_PAGE_SIZE"))
+
+
 def _machine(root: Path) -> int | None:
     kibibytes = _fields(root / "proc/meminfo").get("MemAvailable:")
     if kibibytes is not None:

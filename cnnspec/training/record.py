@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from cnnspec.training.checkpoint import Best, PlanFacts
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.files import read_bytes
 from cnnspec.training.loop import Epoch
+from cnnspec.training.machine import cpus as cpus
 
 if TYPE_CHECKING:
     from cnnspec.network.graph import Facts, Graph
@@ -64,15 +64,15 @@ class Preparation(_Part):
 
     Attributes:
         shape: of a sample, channel first.
-        mean: of each channel of the training part, before normalising; empty where nothing was subtracted.
-        deviation: likewise, what was divided by.
+        black: what a value of 0 has become by normalising, by channel; one number stands for all channels.
+        range: what the way from 0 to 1 has become, likewise.
         labels: SHA-256 of all labels, by which other data are noticed.
     """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...]
-    mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
+    black: tuple[float, ...] = (0.0,)
+    range: tuple[float, ...] = (1.0,)
     labels: str = ""
 
 
@@ -240,13 +240,6 @@ def speed(history: Sequence[Epoch]) -> float:
     """Images a second over all epochs, the test parts left out; 0 without an epoch."""
     images = sum(epoch.seconds * epoch.images_per_second for epoch in history)
     return images / max(sum(epoch.seconds for epoch in history), 1e-9)
-
-
-def cpus() -> int | None:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 @cache

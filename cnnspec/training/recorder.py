@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cnnspec.recipe.figures import chosen_metric, higher_is_better
 from cnnspec.training.checkpoint import Best, Checkpoint, capture, check_finite
 from cnnspec.training.curves import draw_curves
 from cnnspec.training.loop import Epoch, Position, Step
 from cnnspec.training.record import RunRecord, Session, Status, end_record, timestamp
+from cnnspec.training.train import best_epoch, watched
 
 if TYPE_CHECKING:
     from cnnspec.recipe import Recipe
@@ -139,12 +139,18 @@ class Recorder:
         Raises:
             WriteError: the folder cannot be written.
         """
-        if self.record is None:
+        if self.record is None or self.record.status == "finished":
             return
         if self.history:
             self.folder.write_curves(draw_curves(self.history, self.title, self.settings))
         self.record = end_record(self.record, status, self.history, self.best, self.seconds, error)
         self.folder.write_record(self.record)
+
+    @property
+    def ended(self) -> RunRecord:
+        """The record of a run that has begun."""
+        assert self.record is not None
+        return self.record
 
     # --- what is decided ----------------------------------------------------------------------------------
 
@@ -159,12 +165,10 @@ class Recorder:
 
     def _is_best(self, epoch: Epoch) -> bool:
         """Whether an epoch is better than all before it, which is then noted."""
-        metric = chosen_metric(self.recipe.keep.best, epoch.figures)
-        score = epoch.figures[metric]
-        sign = 1 if higher_is_better(metric) else -1
-        if self.best is not None and sign * score <= sign * self.best.score:
+        metric = watched(self.recipe.keep.best, epoch.figures)
+        if best_epoch(metric, [*self.history, epoch]) != epoch.number:
             return False
-        self.best = Best(epoch=epoch.number, metric=metric, score=score)
+        self.best = Best(epoch=epoch.number, metric=metric, score=epoch.figures[metric])
         return True
 
     def kept(self) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnspec.recipe import chosen_metric, higher_is_better
+from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
+from cnnspec.training.feed import batches_in
 from cnnspec.training.loop import Course, Epoch, OnStep, Position, epochs, ignore_step
 from cnnspec.training.model import TrainableModel, build_model
+from cnnspec.training.schedules import make_schedule
 
 if TYPE_CHECKING:
     from cnnspec.network.graph import Facts, Graph
@@ -55,10 +59,13 @@ def train(
 
     Raises:
         TrainingError: the last batch of an epoch would be too small for a layer.
+        DataError: network and data do not fit.
         Diverged: a loss is not finite.
     """
     start = time.perf_counter()
+    check_fits(graph, facts, recipe, data)
     model = build_model(graph, facts, recipe, batch=usable_batch(recipe, data))
+    follow_schedule(model, recipe, data)
     try:
         history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
     except BaseException:
@@ -95,11 +102,56 @@ def run_epochs(
     _check_last_batch(model, len(data.train_y), usable_batch(recipe, data))
     course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment)
     known = list(history)
+    if ended_early(recipe, known):
+        return tuple(known)
     with np.errstate(all="ignore"):  # a loss that is no number is reported as such
         for epoch in epochs(model, data, course, start, on_step):
             known.append(epoch)
             on_epoch(epoch, model)
+            if ended_early(recipe, known):
+                break
     return tuple(known)
+
+
+def follow_schedule(model: TrainableModel, recipe: Recipe, data: DataSet) -> None:
+    """Give a model the learning rates of a recipe, for as many batches as the data make."""
+    model.follow(make_schedule(recipe, batches_in(data, recipe.batch)))
+
+
+def ended_early(recipe: Recipe, history: Sequence[Epoch]) -> str:
+    """Why a run of these epochs ends before the last one that the recipe allows; nothing where it goes on.
+
+    Raises:
+        TrainingError: the figure that is to decide is not measured.
+    """
+    if recipe.stop is None or not history:
+        return ""
+    metric = watched(recipe.stop.metric, history[-1].figures)
+    patience = recipe.stop.patience
+    best = best_epoch(metric, history)
+    if len(history) - best < patience:
+        return ""
+    epochs = "1 epoch" if patience == 1 else f"{patience} epochs"
+    return f"{metric.replace('_', ' ')} was best in epoch {best}, and has not become better for {epochs}"
+
+
+def best_epoch(metric: str, history: Sequence[Epoch]) -> int:
+    """The number of the epoch with the best figure, the first of equal ones."""
+    sign = 1 if higher_is_better(metric) else -1
+    return max(history, key=lambda epoch: (sign * epoch.figures[metric], -epoch.number)).number
+
+
+def watched(metric: str | None, figures: Mapping[str, float]) -> str:
+    """The figure that decides: the one asked for, or else the loss on the data that is held out.
+
+    Raises:
+        TrainingError: it is not measured.
+    """
+    try:
+        return chosen_metric(metric, figures)
+    except KeyError:
+        there = ", ".join(f"`{name}`" for name in figures)
+        raise TrainingError(f"`{metric}` is not measured in this run", f"there is {there}") from None
 
 
 def _check_last_batch(model: TrainableModel, samples: int, batch: int) -> None:

@@ -37,11 +37,9 @@ def made(epoch: int = 3) -> Checkpoint:
     about = About(
         network="Small",
         spec="0" * 64,
-        position=Position(epoch, 7, 91, Mean(1234.1000000000001, 17, 64)),
+        position=Position(epoch, 7, 91, Mean(1234.1000000000001, 64.0, 17.0, 64)),
         history=tuple(Epoch(n, FIGURES, 0.05) for n in range(1, epoch)),
         best=Best(epoch=1, metric="test_loss", score=5e-324),
-        model_step=91,
-        optimizer={"steps": 91, "rate": 1e-3, "name": "ü"},
         plan=PlanFacts(workers=2, micro_batch=64, blas_threads=1, cpus=2, numpy="2", blas="openblas"),
     )
     return Checkpoint(about, arrays, {name: array + 1 for name, array in arrays.items()})
@@ -59,7 +57,7 @@ def test_what_is_read_is_what_was_written(folder: RunFolder):
     for path, epoch in ((folder.checkpoint, 4), (folder.previous, 3)):
         read, wrote = read_checkpoint(path), made(epoch)
         assert read.about == wrote.about
-        for mine, theirs in ((read.weights, wrote.weights), (read.optimizer, wrote.optimizer)):
+        for mine, theirs in ((read.weights, wrote.weights), (read.state, wrote.state)):
             assert {n: a.tobytes() for n, a in mine.items()} == {n: a.tobytes() for n, a in theirs.items()}
 
 

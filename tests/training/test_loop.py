@@ -13,6 +13,7 @@ from cnnspec.training import DataSet, Diverged, train
 from cnnspec.training.feed import shuffled
 from cnnspec.training.initializers import initial_weights
 from cnnspec.training.loop import Course, Mean, Position, Step, epochs, train_epoch
+from cnnspec.training.schedules import Schedule
 from cnnspec.training.train import usable_batch
 from tests.support.graphs import sequential
 
@@ -23,6 +24,10 @@ class Result:
     correct: int
     count: int
 
+    @property
+    def weight(self) -> float:
+        return self.count
+
 
 @dataclass
 class Fake:
@@ -30,7 +35,7 @@ class Fake:
 
     fail_at: int | None = None
     test_loss: float = 0.5
-    learning_rate: float = 0.1
+    schedule: Schedule = field(default_factory=lambda: Schedule(0.1, batches=1, epochs=1))
     seen: list[list[int]] = field(default_factory=list)
 
     def train_batch(self, x, labels, indices) -> Result:
@@ -100,7 +105,7 @@ def test_a_loop_that_begins_at_a_position_does_what_one_would_that_came_to_it(st
 
 def test_a_position_counts_batches_epochs_and_updates():
     position = Position().after_batch(Result(2.0, 1, 4)).after_batch(Result(5.0, 2, 2))
-    assert position == Position(1, 2, 2, Mean(18.0, 3, 6))
+    assert position == Position(1, 2, 2, Mean(18.0, 6.0, 3.0, 6))
     assert position.after_epoch() == Position(2, 0, 2, Mean())
 
 

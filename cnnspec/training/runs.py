@@ -1,0 +1,145 @@
+"""Runs that have been: their record, figures and weights, and the network ready to be used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from cnnspec.numpy_backend.model import Model, compile_graph
+from cnnspec.training.errors import TrainingError
+from cnnspec.training.files import reason
+from cnnspec.training.model import usable_loss
+from cnnspec.training.record import RunRecord, Status, read_record
+from cnnspec.training.run_folder import RunFolder, is_running
+from cnnspec.training.subject import Subject, recorded_subject
+from cnnspec.training.tensors import read_arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnnspec.training.loop import Epoch
+
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedRun:
+    """A run folder, read."""
+
+    folder: RunFolder
+    record: RunRecord
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The network that was run, and its recipe.
+
+        Raises:
+            RecordError: this version no longer understands them.
+        """
+        return recorded_subject(self.record)
+
+    @cached_property
+    def history(self) -> tuple[Epoch, ...]:
+        """The figures of the finished epochs."""
+        return self.folder.logged()
+
+    @property
+    def status(self) -> Status | Literal["killed"]:
+        """How it ended; `killed` where it could not say so itself."""
+        if self.record.status == "running" and not is_running(self.path):
+            return "killed"
+        return self.record.status
+
+    @property
+    def gives_classes(self) -> bool:
+        """Whether the network gives a number for each class of the data."""
+        graph, facts = self.subject.graph, self.subject.facts
+        shapes = [facts.shape(node) for node in graph.outputs]
+        classes = len(self.record.preparation.classes)
+        return classes > 1 and shapes == [(classes,)]
+
+    def weights(self, which: Which = "last") -> dict[str, NDArray[np.float32]]:
+        """The weights after the last finished epoch, or after the best one.
+
+        Raises:
+            TrainingError: no epoch was finished, or the file is damaged.
+        """
+        path = self.folder.weights if which == "last" else self.folder.best
+        if not path.exists():
+            raise TrainingError(f"{path} is not there: no epoch of this run was finished")
+        return {name: array.astype(np.float32) for name, array in read_arrays(path).arrays.items()}
+
+    def epoch_of(self, which: Which) -> int:
+        """The epoch that weights are from."""
+        path = self.folder.weights if which == "last" else self.folder.best
+        return int(json.loads(read_arrays(path).about)["epoch"])
+
+    def compile(self, which: Which = "last", batch: int = 256) -> Model:
+        """The trained network, ready to predict and to be evaluated.
+
+        Raises:
+            TrainingError: the weights cannot be had, or are not this network's.
+        """
+        graph, facts, recipe = self.subject.graph, self.subject.facts, self.subject.recipe
+        weights = self.weights(which)
+        loss = usable_loss(graph, facts, recipe)
+        model = compile_graph(graph, facts, batch=batch, training=False, loss=loss)
+        if set(weights) != set(model.weights):
+            raise self._not_its_own(f"{len(weights)} arrays, not {len(model.weights)}")
+        for name, array in weights.items():
+            try:
+                model.weights[name] = array
+            except ValueError as error:
+                raise self._not_its_own(str(error)) from None
+        return model
+
+    def _not_its_own(self, why: str) -> TrainingError:
+        return TrainingError(f"the weights in {self.path} are those of another network: {why}")
+
+
+def load_run(path: Path) -> SavedRun:
+    """Read a run folder.
+
+    Raises:
+        TrainingError: it is none, or its record is damaged.
+    """
+    folder = RunFolder(path)
+    if not path.is_dir():
+        raise TrainingError(f"there is no folder {path}", "`cnnspec runs` lists the run folders")
+    if not folder.record.is_file():
+        raise TrainingError(f"{path} is no run folder: it holds no run.json", "`cnnspec runs` lists them")
+    return SavedRun(folder, read_record(folder.record))
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run folders in a folder, and it itself if it is one; the oldest first.
+
+    Raises:
+        TrainingError: the folder cannot be read.
+    """
+    try:
+        inside = [path for path in folder.iterdir() if (path / "run.json").is_file()]
+    except OSError as error:
+        raise TrainingError(f"cannot read {folder}: {reason(error)}") from None
+    own = [folder] if (folder / "run.json").is_file() else []
+    return sorted([*own, *inside], key=lambda path: ((path / "run.json").stat().st_mtime_ns, path.name))
+
+
+def as_probabilities(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A row for each sample, a column for each class: what the network says, with a softmax."""
+    outputs = np.asarray(model.predict(x), np.float32).reshape(len(x), -1)
+    if model.plan.logits != model.plan.graph.outputs[0]:
+        return outputs
+    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    rows: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
+    return rows
