@@ -83,6 +83,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="where they are kept")
     parser.add_argument("--threads", type=int, default=None, help="for each system; all unless given")
     parser.add_argument("--without", default="", metavar="SYSTEMS", help="systems to leave out: jax,torch")
+    parser.add_argument(
+        "--rounds", type=int, default=None, help="turns of each system, unless as the row has it"
+    )
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -100,7 +103,9 @@ def keep(row: Row, arguments: argparse.Namespace) -> None:
     if KERNELS[arguments.kernels]:
         environment["OPENBLAS_CORETYPE"] = KERNELS[arguments.kernels]
     words = [sys.executable, __file__, "--one", row.name, "--without", arguments.without]
-    words += ["--threads", str(arguments.threads)] if arguments.threads else []
+    for option in ("threads", "rounds"):
+        value = getattr(arguments, option)
+        words += [f"--{option}", str(value)] if value else []
     print(f"measuring {key}", file=sys.stderr, flush=True)
     run = subprocess.run(words, stdout=subprocess.PIPE, text=True, env=environment, check=False)
     if run.returncode:
@@ -122,7 +127,7 @@ def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
     systems = [s for s in (TRAINING if row.training else INFERENCE) if s not in arguments.without.split(",")]
     set_threads(systems, threads)
     task = Task(*check_file(row.spec).network(), row.batch, threads, row.training)
-    found = compare(task, systems, rounds=row.rounds, seconds=row.seconds)
+    found = compare(task, systems, rounds=arguments.rounds or row.rounds, seconds=row.seconds)
     limit = sgemm_flops(threads)
     return {
         "machine": str(describe(threads)),
