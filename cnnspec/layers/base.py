@@ -227,3 +227,10 @@ def product(sizes: Shape) -> int:
     for size in sizes:
         result *= size
     return result
+
+
+def divisors_of(*numbers: int, most: int = 8) -> str:
+    """The smallest common divisors, as messages list them: `1, 2, 4, 8`."""
+    largest = min(*numbers, 4096)
+    found = [str(d) for d in range(1, largest + 1) if all(number % d == 0 for number in numbers)]
+    return ", ".join(found[:most]) + (", ..." if len(found) > most else "")

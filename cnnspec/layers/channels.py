@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cnnspec.layers.base import Family, Layer, LayerError, Shape, show
+from cnnspec.layers.base import Family, Layer, LayerError, Shape, divisors_of, show
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import count, natural
 
@@ -62,12 +62,11 @@ class Shuffle(Layer):
         """The shape of the input."""
         channels = inputs[0][0]
         if channels % self.groups:
-            divisors = [str(d) for d in range(1, min(channels, 64) + 1) if channels % d == 0]
             raise LayerError(
                 "groups-do-not-divide",
                 f"{self.groups} groups do not divide the {channels} channels",
                 option="groups",
                 label=f"{channels} / {self.groups} leaves {channels % self.groups}",
-                help=(f"groups that divide them: {', '.join(divisors)}",),
+                help=(f"groups that divide them: {divisors_of(channels)}",),
             )
         return inputs[0]

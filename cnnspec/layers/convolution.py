@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, Weight, product
+from cnnspec.layers.base import AxisWindow, Family, Layer, LayerError, Shape, Weight, divisors_of, product
 from cnnspec.layers.connections import Connections, connection_table
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import Extent, Padding, count, extent, flag, padding_size
@@ -151,10 +151,5 @@ def check_groups(groups: int, in_channels: int, out_channels: int) -> None:
                 f"{groups} groups do not divide the {channels} {what} channels",
                 option="groups",
                 label=f"{channels} / {groups} leaves {channels % groups}",
-                help=(f"groups that divide both: {_common_divisors(in_channels, out_channels)}",),
+                help=(f"groups that divide both: {divisors_of(in_channels, out_channels)}",),
             )
-
-
-def _common_divisors(a: int, b: int, most: int = 8) -> str:
-    small = [str(d) for d in range(1, min(a, b, 4096) + 1) if a % d == 0 and b % d == 0]
-    return ", ".join(small[:most]) + (", ..." if len(small) > most else "")

@@ -51,6 +51,11 @@ class Option:
         """Whether it must be given."""
         return self.default is REQUIRED
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of its own that it takes, such as `same`."""
+        return getattr(self.accept, "words", ())
+
 
 def option(
     accept: Callable[[object], T],

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-from cnnspec.layers.base import Family, Layer, LayerError, Shape, Weight, product, show
+from cnnspec.layers.base import Family, Layer, LayerError, Shape, Weight, divisors_of, product, show
 from cnnspec.layers.declaration import option
 from cnnspec.layers.options import count, flag, fraction, one_of, positive
 from cnnspec.layers.windows import spatial
@@ -162,7 +162,7 @@ class GroupNorm(_OfSample):
                 f"{self.groups} groups do not divide the {channels} channels",
                 option="groups",
                 label=f"{channels} / {self.groups} leaves {channels % self.groups}",
-                help=(f"groups that divide them: {_divisors(channels)}",),
+                help=(f"groups that divide them: {divisors_of(channels)}",),
             )
         return super().infer(*inputs)
 
@@ -210,8 +210,3 @@ class LocalResponseNorm(_Normalization):
     alpha: float = option(positive, "factor of the mean of squares", default=1e-4)
     beta: float = option(positive, "exponent of the divisor", default=0.75)
     k: float = option(positive, "what is added to the mean of squares", default=1.0)
-
-
-def _divisors(number: int, most: int = 8) -> str:
-    found = [str(d) for d in range(1, min(number, 4096) + 1) if number % d == 0]
-    return ", ".join(found[:most]) + (", ..." if len(found) > most else "")

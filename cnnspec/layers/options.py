@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
 from cnnspec.layers.declaration import OptionError, written
 
 Value = int | float | bool | str | tuple["Value", ...]
 """What an argument evaluates to: a number, a flag, a string, a bare name (`Symbol`) or a tuple of these."""
+
+Accept = TypeVar("Accept", bound=Callable[[object], object])
 
 Extent = int | tuple[int, ...]
 """A size along every spatial axis: one number for all of them, or one for each."""
@@ -86,6 +88,17 @@ def optional_extent(value: object) -> Extent | None:
     return None if value is None else extent(value)
 
 
+def takes_words(*words: str) -> Callable[[Accept], Accept]:
+    """Mark a type that has words of its own: such a word is taken even where a name of the file is alike."""
+
+    def mark(accept: Accept) -> Accept:
+        accept.__dict__["words"] = words
+        return accept
+
+    return mark
+
+
+@takes_words("same")
 def padding_size(value: object) -> Padding:
     """A number, one for each axis, `(top, bottom, left, right)`, or `same`."""
     if isinstance(value, str):
@@ -172,13 +185,12 @@ def layer_names(value: object) -> Listed | None:
 def one_of(*names: str) -> Callable[[object], str]:
     """One of these names."""
 
+    @takes_words(*names)
     def accept(value: object) -> str:
         if isinstance(value, str) and value in names:
             return str(value)
         allowed = " or ".join(f"`{name}`" for name in names)
-        quoted = " or ".join(f'"{name}"' for name in names)
-        help = None if isinstance(value, str) else f"where such a name has a value, write {quoted}"
-        raise OptionError(f"must be {allowed}, not {describe(value)}", help)
+        raise OptionError(f"must be {allowed}, not {describe(value)}")
 
     return accept
 

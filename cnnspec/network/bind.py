@@ -9,7 +9,7 @@ from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
 from cnnspec.language.record import record
 from cnnspec.language.syntax import Name
 from cnnspec.layers.declaration import Declaration, OptionError, written
-from cnnspec.layers.options import Value
+from cnnspec.layers.options import Symbol, Value
 from cnnspec.network.evaluate import CONSTANTS, UNKNOWN_VALUE, EvaluationError, Scope, Unknown, evaluate
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def bind(kind: type[D], call: LayerCall, scope: Scope) -> Bound[D]:
     for name, expression in _assign(kind, call, faults):
         places[name] = expression.span
         try:
-            values[name] = kind.options()[name].accept(evaluate(expression, scope))
+            values[name] = kind.options()[name].accept(_value(kind, name, expression, scope))
         except EvaluationError as error:
             faults += error.findings
         except OptionError as error:
@@ -46,6 +46,17 @@ def bind(kind: type[D], call: LayerCall, scope: Scope) -> Bound[D]:
     faults += _missing(kind, call.keyword, places)
     complete = not faults and len(values) == len(places)
     return Bound(kind(**values) if complete else None, places, tuple(faults))
+
+
+def _value(kind: type[Declaration], name: str, expression: Expression, scope: Scope) -> Value:
+    """What an argument stands for.
+
+    A word of the option's own, such as `over=channels`, is that word also where a parameter has that name.
+    In a calculation it is the parameter.
+    """
+    if isinstance(expression, Name) and expression.text in kind.options()[name].words:
+        return Symbol(expression.text)
+    return evaluate(expression, scope)
 
 
 def _assign(

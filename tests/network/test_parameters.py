@@ -68,3 +68,23 @@ def test_assignment_is_read_as_the_language_reads_it(text, value):
 def test_what_is_no_assignment_is_refused(text):
     with pytest.raises(ValueError, match="name=value"):
         read_assignment(text)
+
+
+NORM = """block norm(channels, same=2, how="channels") {
+    conv channels 3x3 padding=same
+    layernorm over=channels
+    layernorm over=how
+    conv channels 3x3 padding=same+1
+}
+network Net {
+    input 3x8x8
+    norm 16
+}
+"""
+
+
+def test_word_of_an_option_is_that_word_where_a_parameter_has_its_name():
+    """The sizes and numbers of parameters as in PyTorch: `padding="same"`, one weight and bias a channel."""
+    layers = cnnspec.loads(NORM).layers[1:]
+    assert [layer.output_shape for layer in layers] == [(16, 8, 8)] * 3 + [(16, 12, 12)]
+    assert [layer.params for layer in layers] == [448, 32, 32, 2320]
