@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +13,7 @@ import numpy as np
 from cnnspec.layers import show
 from cnnspec.numpy_backend.blas import blas_threads
 from cnnspec.numpy_backend.kernels.base import Array
-from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally
 from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass, in_step
 from cnnspec.numpy_backend.memory import allocate
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
@@ -57,11 +58,15 @@ def compile_graph(
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The mean loss over `count` images, and how many of them got the right class."""
+    """The mean loss over `count` images, and how many of them got the right class.
+
+    `weight` is the sum of the images' weights in that mean: `count`, unless the loss weights classes.
+    """
 
     loss: float
-    correct: int
+    correct: float
     count: int
+    weight: float = 0.0
 
 
 @dataclass(slots=True)
@@ -112,6 +117,7 @@ class Model:
         self._kept: _Kept | None = None
         self.inputs = Ports.inputs(plan.graph, plan.facts)
         self.outputs = Ports.outputs(plan.graph, plan.facts)
+        self._loss = plan.loss_kernel
         self._build_tables()
 
     # --- weights ----------------------------------------------------------------------------------------
@@ -212,55 +218,58 @@ class Model:
         return self.inputs.given_back(out)
 
     def loss_and_gradients(
-        self, x: Given, labels: NDArray[np.integer], indices: NDArray[np.integer] | None = None
+        self, x: Given, labels: NDArray[np.number], indices: NDArray[np.integer] | None = None
     ) -> BatchResult:
         """The mean loss of a batch; fills `gradients` with those of this mean.
 
-        With `indices`, the batch is these rows of `x` and `labels`, gathered by the workers. With a final
-        softmax or without, the loss is computed from the logits.
+        With `indices`, the batch is these rows of `x` and `labels`, gathered by the workers. Labels are class
+        numbers, or targets like the outputs, as the loss takes them. With a final softmax or without,
+        cross-entropy is computed from the logits, and likewise the binary one with a sigmoid.
 
         Raises:
             ValueError: shapes do not fit, an index is out of range, a label is no class, or there are too few
                 images.
         """
         self._need_training("loss_and_gradients")
-        self._need_loss()
+        loss = self._need_loss()
         arrays = self.inputs.samples(x, "x")
-        labels = self._labels(labels, len(arrays[0]))
-        count = len(labels) if indices is None else self._check_indices(indices, arrays)
+        targets = loss.targets(labels, len(arrays[0]))
+        count = len(targets) if indices is None else self._check_indices(indices, arrays)
         self._check_count(count)
         self._check_enough(count)
         self.step += 1
+        weight = loss.weight(targets if indices is None else targets[indices]) or 1.0
 
         def piece(program: Program, images: slice) -> Pass:
             if indices is None:
                 program.load(_rows(arrays, images))
-                return (yield from program.loss_and_gradients(labels[images], count))
+                return (yield from program.loss_and_gradients(targets[images], weight))
             rows = indices[images]
             program.load(arrays, rows)
-            return (yield from program.loss_and_gradients(labels[rows], count))
+            return (yield from program.loss_and_gradients(targets[rows], weight))
 
         tally = self._run(count, piece, training=True, step=self.step)
         self._sum_up(count)
-        return BatchResult(tally.loss / count, tally.correct, count)
+        return BatchResult(tally.loss / weight, tally.correct, count, weight)
 
-    def evaluate(self, x: Given, labels: NDArray[np.integer]) -> BatchResult:
+    def evaluate(self, x: Given, labels: NDArray[np.number]) -> BatchResult:
         """The mean loss over any number of images, without gradients.
 
         Raises:
             ValueError: shapes do not fit, or a label is no class.
         """
-        self._need_loss()
+        loss = self._need_loss()
         arrays = self.inputs.samples(x, "x")
         count = len(arrays[0])
-        labels = self._labels(labels, count)
+        targets = loss.targets(labels, count)
+        weight = loss.weight(targets) or 1.0
 
         def piece(program: Program, images: slice) -> Pass:
             program.load(_rows(arrays, images))
-            return (yield from program.loss(labels[images]))
+            return (yield from program.loss(targets[images]))
 
         tally = self._run(count, piece, training=False, step=self.step)
-        return BatchResult(tally.loss / count, tally.correct, count)
+        return BatchResult(tally.loss / weight, tally.correct, count, weight)
 
     def close(self) -> None:
         """Stop the worker threads; a later call starts them again."""
@@ -318,7 +327,7 @@ class Model:
             numbers = range(len(shares[worker]))
             for group in [numbers] if together else ((number,) for number in numbers):
                 passes = [begin(worker, number) for number in group]
-                tallies[worker] += in_step(passes, meeting.hold)
+                tallies[worker] += in_step(passes, partial(meeting.hold, worker))
 
         with blas_threads(self.plan.blas_threads):
             if prepare:
@@ -346,13 +355,6 @@ class Model:
 
     # --- checking ---------------------------------------------------------------------------------------
 
-    def _labels(self, labels: NDArray[np.integer], count: int) -> NDArray[np.integer]:
-        array = np.asarray(labels)
-        if array.shape != (count,) or not np.issubdtype(array.dtype, np.integer):
-            kind = f"{show(array.shape)} of {array.dtype}"
-            raise ValueError(f"labels must be {count} whole numbers, one an image, not {kind}")
-        return array
-
     def _check_indices(self, indices: NDArray[np.integer], arrays: Arrays) -> int:
         for x in arrays:
             if x.dtype != self.plan.dtype:
@@ -377,10 +379,11 @@ class Model:
         if not self.plan.training:
             raise ValueError(f"{what} needs a model compiled with training=True")
 
-    def _need_loss(self) -> None:
-        if self.plan.loss is None:
-            needed = "a loss needs one output, a vector of classes, and the network gives"
+    def _need_loss(self) -> LossKernel:
+        if self._loss is None:
+            needed = "a loss needs one output, and the network gives"
             raise ValueError(f"the model was compiled without a loss; {needed} {self.outputs}")
+        return self._loss
 
 
 def _rows(arrays: Arrays, rows: slice) -> Arrays:

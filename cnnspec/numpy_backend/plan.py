@@ -17,7 +17,7 @@ from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
 from cnnspec.numpy_backend.kernels.base import Kernel, Layout, kernel_of
-from cnnspec.numpy_backend.kernels.losses import CrossEntropyKernel
+from cnnspec.numpy_backend.kernels.losses import LossKernel, loss_kernel
 from cnnspec.numpy_backend.layouts import choose_layouts
 from cnnspec.numpy_backend.memory import aligned, place
 
@@ -78,10 +78,15 @@ class Plan:
 
     @property
     def logits(self) -> int:
-        """The node whose values a loss reads: the last one, or that before a final softmax."""
-        output = self.graph.outputs[0]
-        skipped = self.loss is not None and self.kernels[output].normalizes_logits
-        return self.graph.nodes[output].inputs[0] if skipped else output
+        """The node whose values a loss reads: the last one, or that before an activation it has in it."""
+        output = self.graph.nodes[self.graph.outputs[0]]
+        skipped = self.loss is not None and output.layer.keyword in self.loss.absorbs
+        return output.inputs[0] if skipped else self.graph.outputs[0]
+
+    @property
+    def loss_kernel(self) -> LossKernel | None:
+        """How the loss is computed, where there is one."""
+        return loss_kernel(self.loss, self.facts.shape(self.logits)) if self.loss else None
 
     @property
     def reaching_weights(self) -> set[int]:
@@ -158,7 +163,7 @@ def make_plan(
         raise ValueError(f"dtype must be float32 or float64, not {number}")
     layouts = choose_layouts(graph, facts)
     kernels = _kernels(graph, facts, layouts)
-    loss_scratch = CrossEntropyKernel(facts.shape(graph.outputs[0])).scratch() if loss else ()
+    loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
     crew = workers or choose_workers(facts, batch)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]

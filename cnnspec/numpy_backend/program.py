@@ -10,12 +10,13 @@ import numpy as np
 
 from cnnspec.layers import product
 from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, Way, nothing
-from cnnspec.numpy_backend.kernels.losses import CrossEntropyKernel, Tally
-from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass, Stopped
+from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cnnspec.numpy_backend.kernels.losses import Targets
     from cnnspec.numpy_backend.plan import Plan
     from cnnspec.numpy_backend.ports import Arrays
 
@@ -86,15 +87,15 @@ class Program:
         _copy_all(self._gradients_in, out)
         return Tally()
 
-    def loss(self, labels: NDArray[np.integer]) -> Pass:
+    def loss(self, targets: Targets) -> Pass:
         """Run the network up to its logits, and tally the loss."""
         yield from self._run(self._to_logits)
-        return self._judge(labels)
+        return self._judge(targets)
 
-    def loss_and_gradients(self, labels: NDArray[np.integer], batch: int) -> Pass:
-        """As `loss`, and add up the weights' gradients of the mean loss over `batch` images."""
+    def loss_and_gradients(self, targets: Targets, weight: float) -> Pass:
+        """As `loss`, and add up the weights' gradients of the loss of a batch of this weight."""
         yield from self._run(self._to_logits)
-        tally = self._differentiate(labels, batch)
+        tally = self._differentiate(targets, weight)
         yield from self._run(self._from_logits)
         return tally
 
@@ -104,10 +105,9 @@ class Program:
         Raises:
             Stopped: another worker failed.
         """
-        meeting, training = self.meeting, self.moment.training
+        go_on, training = self.meeting.go_on, self.moment.training
         for step in steps:
-            if meeting.stopped:
-                raise Stopped
+            go_on()
             if not isinstance(step, _Exchange):
                 step()
             elif training:
@@ -117,7 +117,8 @@ class Program:
 
     def _bind_loss(self, logits: int) -> None:
         plan = self._plan
-        kernel = CrossEntropyKernel(plan.facts.shape(logits))
+        kernel = plan.loss_kernel
+        assert kernel is not None, "there is a loss to bind"
         scratch = {name: self._buffer(b) for name, b in plan.buffers.loss.items()}
         z = self._value(logits)[1]
         self._judge = kernel.bind(z, None, scratch).tally

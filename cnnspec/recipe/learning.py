@@ -24,6 +24,9 @@ from cnnspec.recipe.kinds import RecipeKind, Role
 class _Loss(RecipeKind):
     role: ClassVar[Role] = "loss"
 
+    absorbs: ClassVar[tuple[str, ...]] = ()
+    """The layers at the end of a network that it computes together with itself, from logits."""
+
     figures: ClassVar[tuple[str, ...]] = ("loss", "mae", "r2")
     """What is measured where the targets are numbers; where they are classes, the accuracy as well."""
 
@@ -37,6 +40,7 @@ class CrossEntropy(_Loss):
     """
 
     example: ClassVar[str] = "loss cross_entropy smoothing=0.1"
+    absorbs: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     figures: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "top5")
 
     smoothing: float = option(fraction, "share of each target that is spread over all classes", default=0.0)
@@ -53,6 +57,7 @@ class BinaryCrossEntropy(_Loss):
     """
 
     example: ClassVar[str] = "loss binary_cross_entropy"
+    absorbs: ClassVar[tuple[str, ...]] = ("sigmoid",)
     figures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
 
 

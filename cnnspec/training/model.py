@@ -98,12 +98,12 @@ class TrainableModel:
         """The output for any number of inputs."""
         return self.model.predict(x)
 
-    def train_step(self, x: Given, labels: NDArray[np.generic]) -> float:
+    def train_step(self, x: Given, labels: NDArray[np.number]) -> float:
         """Forward, backward and one update; the mean loss of the batch before the update."""
         return self._learn(self.model.loss_and_gradients(x, labels)).loss
 
     def train_batch(
-        self, x: NDArray[np.float32], labels: NDArray[np.generic], indices: NDArray[np.int64] | None = None
+        self, x: NDArray[np.float32], labels: NDArray[np.number], indices: NDArray[np.int64] | None = None
     ) -> BatchResult:
         """As `train_step`, on the samples of these indices if some are given; all figures of the batch."""
         return self._learn(self.model.loss_and_gradients(x, labels, indices))
@@ -117,7 +117,7 @@ class TrainableModel:
             self.update.step()
         return result
 
-    def evaluate(self, x: Given, labels: NDArray[np.generic]) -> BatchResult:
+    def evaluate(self, x: Given, labels: NDArray[np.number]) -> BatchResult:
         """Loss and correct answers over any number of samples; changes nothing."""
         return self.model.evaluate(x, labels)
 
@@ -139,7 +139,7 @@ def build_model(
 ) -> TrainableModel:
     """Compile a network for training by a recipe, with the initial weights of the recipe's seed.
 
-    Unless the output is one vector of classes there is no loss: the model runs, but `train_step` is refused.
+    Unless there is one output there is no loss: the model runs, but `train_step` is refused.
 
     Args:
         graph: a checked network.
@@ -171,6 +171,5 @@ def build_model(
 
 
 def usable_loss(graph: Graph, facts: Facts, recipe: Recipe) -> Loss | None:
-    """The loss of a recipe where the output is one vector of classes; nothing elsewhere."""
-    outputs = [facts.shape(node) for node in graph.outputs]
-    return recipe.loss if [len(shape) for shape in outputs] == [1] else None
+    """The loss of a recipe where the network has one output; nothing elsewhere."""
+    return recipe.loss if len(graph.outputs) == 1 else None

@@ -161,8 +161,6 @@ class Kernel(ABC, Generic[L]):
     """Whether inputs may have a margin."""
     writes_margin: ClassVar[bool] = False
     """Whether the output may be given one."""
-    normalizes_logits: ClassVar[bool] = False
-    """Whether a loss that follows reads the input instead, the logits."""
     fewest_images: int = 1
     """Images that a batch must have in training."""
     keeps_input: bool = False
