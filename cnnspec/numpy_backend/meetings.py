@@ -1,14 +1,14 @@
 """Where workers meet: sums over a whole batch, of which each has seen a part.
 
 A pass over one piece is a generator. It runs kernels until one needs numbers of the whole batch, and yields
-how these are combined; a worker takes all its pieces so far, meets the others, and all go on. The last worker
-to come combines, so that it is done once, always from the same parts in the same order.
+how these are combined; a worker takes all its pieces so far and meets the others. Then one combines, always
+the same parts in the same order, and all go on.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,35 +28,45 @@ class Stopped(Exception):  # noqa: N818 - not an error of its own
 
 
 class Meeting:
-    """The meetings of `count` workers in one run."""
+    """The meetings of `count` workers in one run; worker 0, the caller, presides.
+
+    Made of queues alone, which an interrupt cannot leave half locked.
+    """
 
     def __init__(self, count: int) -> None:
         self.stopped = False
-        self._combine: Run | None = None
-        self._barrier = threading.Barrier(count, self._act)
+        self._arrived: SimpleQueue[None] = SimpleQueue()
+        self._released: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(count - 1)]
 
-    def hold(self, combine: Run) -> None:
-        """Wait for the other workers, let one of them combine, and go on.
+    def hold(self, worker: int, combine: Run) -> None:
+        """Wait until all workers have come and worker 0 has combined what they brought.
 
         Raises:
             Stopped: a worker does not come any more.
         """
-        self._combine = combine  # the same for all
-        if self._barrier.parties == 1:
-            return self._act()
-        try:
-            self._barrier.wait()
-        except threading.BrokenBarrierError:
-            raise Stopped from None
+        if worker == 0:
+            for _ in self._released:
+                self._arrived.get()
+            self.go_on()
+            combine()
+            for released in self._released:
+                released.put(None)
+        else:
+            self._arrived.put(None)
+            self._released[worker - 1].get()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Raise `Stopped` once `stop` was called."""
+        if self.stopped:
+            raise Stopped
 
     def stop(self) -> None:
         """Let all who wait or come later raise `Stopped`."""
         self.stopped = True
-        self._barrier.abort()
-
-    def _act(self) -> None:
-        if self._combine is not None:
-            self._combine()
+        for released in self._released:
+            self._arrived.put(None)
+            released.put(None)
 
 
 def in_step(passes: Sequence[Pass], hold: Callable[[Run], None]) -> Tally:
