@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnnspec.api import LayerSummary, Network, load, loads, train
+    from cnnspec.api import LayerSummary, Network, Run, load, load_run, loads, train
     from cnnspec.language.diagnostics import Diagnostic
     from cnnspec.language.errors import SpecError
 
@@ -15,13 +15,25 @@ _HOME = {
     "Diagnostic": "cnnspec.language.diagnostics",
     "LayerSummary": "cnnspec.api",
     "Network": "cnnspec.api",
+    "Run": "cnnspec.api",
     "SpecError": "cnnspec.language.errors",
     "load": "cnnspec.api",
+    "load_run": "cnnspec.api",
     "loads": "cnnspec.api",
     "train": "cnnspec.api",
 }
 
-__all__ = ["Diagnostic", "LayerSummary", "Network", "SpecError", "load", "loads", "train"]
+__all__ = [
+    "Diagnostic",
+    "LayerSummary",
+    "Network",
+    "Run",
+    "SpecError",
+    "load",
+    "load_run",
+    "loads",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

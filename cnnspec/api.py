@@ -8,24 +8,33 @@ loss = model.train_step(images, labels)       # images N x C x H x W, labels N
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from cnnspec.language.record import record, replace
 from cnnspec.language.source import Source
 from cnnspec.network.check import Checked, check_file, check_source
+from cnnspec.network.evaluate import Unknown
 from cnnspec.network.table import COLUMNS, layer_rows, plain, total_lines
 
 if TYPE_CHECKING:
-    import os
-    from pathlib import Path
+    import numpy as np
+    from numpy.typing import NDArray
 
     from cnnspec.layers import Layer, Shape, Weight
     from cnnspec.layers.options import Value
     from cnnspec.network.graph import Facts, Graph, ReceptiveField, Totals
+    from cnnspec.numpy_backend.model import Model
     from cnnspec.recipe import Recipe
     from cnnspec.training import DataSet, TrainableModel, TrainingResult
+    from cnnspec.training.evaluation import Evaluation
     from cnnspec.training.loop import OnStep
+    from cnnspec.training.predictions import Prediction
+    from cnnspec.training.runs import SavedRun, Which
     from cnnspec.training.train import OnEpoch
+
+Part = Literal["test", "train"]
 
 
 @record
@@ -128,9 +137,11 @@ def train(
     network: Network,
     data: DataSet | None = None,
     *,
-    data_dir: Path | None = None,
-    on_epoch: OnEpoch | None = None,
+    callback: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    data_dir: Path | None = None,
     epochs: int | None = None,
     batch: int | None = None,
     seed: int | None = None,
@@ -140,9 +151,12 @@ def train(
     Args:
         network: a checked network.
         data: what it learns from; the recipe's data set unless given.
-        data_dir: the folder with the data set's files.
-        on_epoch: called with the figures of each epoch and the model.
+        callback: called with the figures of each epoch and the model; what it gives back, if it is true, ends
+            the training there.
         on_step: called after each batch.
+        out: a new or empty folder to keep the run in, as `cnnspec run` does; none unless given.
+        resume: go on with the run in that folder if there is one, bit for bit as if it had never stopped.
+        data_dir: the folder with the data set's files.
         epochs: passes over the training samples, in place of the recipe's.
         batch: samples in a step, in place of the recipe's.
         seed: what initial weights, order and dropout follow from, in place of the recipe's.
@@ -150,6 +164,7 @@ def train(
     Raises:
         DataError: the data set cannot be read.
         Diverged: a loss is not finite.
+        TrainingError: the folder cannot be written, or its run is another one.
     """
     from cnnspec import training
     from cnnspec.training.loop import ignore_step
@@ -159,12 +174,105 @@ def train(
     recipe = network.recipe
     for setting, value in given.items():
         recipe = recipe if value is None else recipe.changed(setting, value)
+    on_epoch, each_step = callback or ignore_epoch, on_step or ignore_step
+    if out is not None:
+        from cnnspec.training.keep import train_in_folder
+
+        checked = _checked_again(network)
+        return train_in_folder(
+            checked,
+            recipe,
+            os.fspath(out),
+            data,
+            data_dir,
+            resume=resume,
+            on_epoch=on_epoch,
+            on_step=each_step,
+        )
     samples = training.load_data(recipe.data, data_dir) if data is None else data
-    return training.train(
-        network.graph,
-        network.facts,
-        recipe,
-        samples,
-        on_epoch=on_epoch or ignore_epoch,
-        on_step=on_step or ignore_step,
-    )
+    return training.train(network.graph, network.facts, recipe, samples, on_epoch=on_epoch, on_step=each_step)
+
+
+def _checked_again(network: Network) -> Checked:
+    """The whole of what is known of a network's file, with the values that its parameters have."""
+    values = {
+        name: value for name, value in network.graph.parameters.items() if not isinstance(value, Unknown)
+    }
+    return check_source(network.source, values)
+
+
+class Run:
+    """A run that has been, from its folder alone; `load_run` gives it.
+
+    Attributes:
+        path: the folder.
+        network: the network that was trained, with the recipe that was followed.
+        record: the content of `run.json`.
+        history: the figures of the finished epochs.
+    """
+
+    def __init__(self, saved: SavedRun) -> None:
+        self._saved = saved
+        subject = saved.subject
+        self.path, self.record, self.history = saved.path, saved.record, saved.history
+        self.network = Network(subject.graph, subject.facts, subject.recipe, subject.checked.source)
+
+    def weights(self, which: Which = "last") -> dict[str, NDArray[np.float32]]:
+        """The weights after the last epoch, or after the `best` one.
+
+        Raises:
+            TrainingError: no epoch was finished, or the file is damaged.
+        """
+        return self._saved.weights(which)
+
+    def compile(self, which: Which = "last", batch: int = 256) -> Model:
+        """The trained network, ready to run. It takes samples as the run prepared its own: normalised.
+
+        Raises:
+            TrainingError: the weights cannot be had.
+        """
+        return self._saved.compile(which, batch)
+
+    def predict(self, *files: str | os.PathLike[str], which: Which = "last") -> list[Prediction]:
+        """What the network says of images, recordings or arrays in files, prepared as the run's own.
+
+        Raises:
+            TrainingError: a file cannot be read, or does not fit the network.
+        """
+        from cnnspec.training.inputs import read_content
+        from cnnspec.training.predictions import predict
+
+        found = []
+        with self.compile(which) as model:
+            for file in files:
+                found += predict(self._saved, model, os.fspath(file), read_content(Path(file)))
+        return found
+
+    def evaluate(
+        self, part: Part = "test", data_dir: Path | None = None, which: Which = "last"
+    ) -> Evaluation:
+        """What the network gets right and wrong of a part of its data, class by class.
+
+        Raises:
+            TrainingError: the data cannot be read, or there are no classes.
+        """
+        from cnnspec.training.evaluation import evaluate_classes, labelled
+
+        x, labels = labelled(self._saved, self.network.recipe.data, part, data_dir)
+        with self.compile(which) as model:
+            return evaluate_classes(model, x, labels, self._saved)
+
+    def __repr__(self) -> str:
+        epochs = "1 epoch" if len(self.history) == 1 else f"{len(self.history)} epochs"
+        return f"<Run {self.path}: {self.network.name}, {epochs}, {self._saved.status}>"
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """Read a run folder.
+
+    Raises:
+        TrainingError: it is none, or its record is damaged.
+    """
+    from cnnspec.training.runs import load_run as load_saved
+
+    return Run(load_saved(Path(path)))

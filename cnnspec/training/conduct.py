@@ -55,8 +55,9 @@ class Listener:
     def step(self, step: Step) -> None:
         """A batch is done."""
 
-    def epoch(self, epoch: Epoch, model: TrainableModel) -> None:
-        """An epoch is done, and written."""
+    def epoch(self, epoch: Epoch, model: TrainableModel) -> object:
+        """An epoch is done, and written; what is given back, if it is true, ends the run."""
+        return None
 
     def wants_to_stop(self) -> bool:
         """Whether the run is to be saved and to end after this batch."""
@@ -184,11 +185,12 @@ def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Lis
         listener.step(step)
         stop_where_asked()
 
-    def on_epoch(epoch: Epoch, model: TrainableModel) -> None:
+    def on_epoch(epoch: Epoch, model: TrainableModel) -> object:
         recorder.finish_epoch(epoch, model)
-        listener.epoch(epoch, model)
-        if epoch.number < recorder.recipe.epochs:
+        ends = listener.epoch(epoch, model)
+        if epoch.number < recorder.recipe.epochs and not ends:
             stop_where_asked()
+        return ends
 
     def stop_where_asked() -> None:
         if listener.wants_to_stop():

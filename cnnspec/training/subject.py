@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from cnnspec.network.check import Checked, check_file, check_source
 from cnnspec.network.diff import LayerDiff, compare
 from cnnspec.network.recipe import lower_recipe
 from cnnspec.recipe import SETTINGS, Recipe
-from cnnspec.training.record import RecordError, RunRecord, Spec
+from cnnspec.training.record import RecordError, RunRecord, Setting, Spec
 
 if TYPE_CHECKING:
     from cnnspec.language.syntax import File
@@ -145,11 +145,17 @@ def differences(recorded: Checked, given: Checked) -> list[str]:
     """What has changed in a file since its run began, but for the number of epochs; comments do not count."""
     difference = compare(recorded, given)
     notes = [_layer(layer) for layer in difference.layers if layer.status != "same"]
-    old, new = recorded.recipe.written(), given.recipe.written()
-    for name in dict.fromkeys([*old, *new]):
-        if name != "epochs" and old.get(name) != new.get(name):
-            notes.append(f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}")
-    return notes
+    return notes + changed_recipe(recorded.recipe.written(), given.recipe)
+
+
+def changed_recipe(old: Mapping[str, Setting], given: Recipe) -> list[str]:
+    """What differs from a recipe as it was written down, but for the number of epochs."""
+    new = given.written()
+    return [
+        f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
+        for name in dict.fromkeys([*old, *new])
+        if name != "epochs" and old.get(name) != new.get(name)
+    ]
 
 
 def _layer(layer: LayerDiff) -> str:

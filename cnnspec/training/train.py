@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from cnnspec.recipe import Recipe
     from cnnspec.training.datasets import DataSet
 
-OnEpoch = Callable[[Epoch, TrainableModel], None]
+OnEpoch = Callable[[Epoch, TrainableModel], object]
+"""Called with the figures of an epoch and the model; what it gives back, if it is true, ends the training."""
 
 
 def ignore_epoch(epoch: Epoch, model: TrainableModel) -> None:
@@ -54,7 +55,8 @@ def train(
         facts: its facts.
         recipe: how it learns.
         data: what it learns from; `load_data(recipe.data)` gives it.
-        on_epoch: called with the figures of each epoch and the model, whose weights it may copy.
+        on_epoch: called with the figures of each epoch and the model, whose weights it may copy; what it
+            gives back, if it is true, ends the training.
         on_step: called after each batch.
 
     Raises:
@@ -107,8 +109,7 @@ def run_epochs(
     with np.errstate(all="ignore"):  # a loss that is no number is reported as such
         for epoch in epochs(model, data, course, start, on_step):
             known.append(epoch)
-            on_epoch(epoch, model)
-            if ended_early(recipe, known):
+            if on_epoch(epoch, model) or ended_early(recipe, known):
                 break
     return tuple(known)
 
