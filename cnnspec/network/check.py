@@ -15,6 +15,7 @@ from cnnspec.network.bind import network_parameters
 from cnnspec.network.blocks import gather_blocks
 from cnnspec.network.expect import check_expectations
 from cnnspec.network.graph import Facts, Graph
+from cnnspec.network.learning import check_learning, freeze_layers
 from cnnspec.network.lint import Subject, silenced, warnings
 from cnnspec.network.lower import lower
 from cnnspec.network.recipe import check_agreement, lower_recipe
@@ -88,6 +89,10 @@ def check_source(source: Source, parameters: Mapping[str, Value] | None = None) 
         graph, facts = lowered.graph, analysed.facts
         faults += [*wrong, *lowered.faults, *analysed.faults]
     recipe = lower_recipe(train, graph, facts)
+    if graph is not None:
+        facts = freeze_layers(graph, facts, recipe.recipe.freeze)
+    if graph is not None and not faults:
+        faults += check_learning(graph, facts, recipe)
     faults += recipe.faults
     if graph is not None and not faults:
         faults += _whole_network(graph, facts, recipe.recipe, recipe.places)

@@ -32,12 +32,14 @@ class LoweredRecipe:
     """A recipe, where its settings stand, and the faults.
 
     Of a setting that may stand more than once, `places` has the first by its name, and each with its number,
-    from 0: `augment 1`.
+    from 0: `augment 1`. `train` is the word that opens the block.
     """
 
     recipe: Recipe
     places: Mapping[str, Span] = field(default_factory=dict)
     faults: tuple[Diagnostic, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    train: Span | None = None
 
 
 @record
@@ -57,6 +59,7 @@ def lower_recipe(train: Train | None, graph: Graph | None, facts: Facts | None) 
         return LoweredRecipe(recipe)
     places: dict[str, Span] = {}
     faults: list[Diagnostic] = []
+    statements: list[Statement] = []
     for setting in train.settings:
         if isinstance(setting, Broken):
             continue
@@ -70,7 +73,9 @@ def lower_recipe(train: Train | None, graph: Graph | None, facts: Facts | None) 
             if recipe.repeats(slot):
                 places[f"{slot} {len(getattr(recipe, slot))}"] = setting.span
             recipe = recipe.changed(slot, statement.value)
-    return LoweredRecipe(recipe, places, tuple(faults))
+            statements.append(statement)
+    head = train.span.source.span(train.span.start, train.span.start + len("train"))
+    return LoweredRecipe(recipe, places, tuple(faults), tuple(statements), head)
 
 
 def _given_twice(setting: LayerCall, first: Span) -> Diagnostic:
