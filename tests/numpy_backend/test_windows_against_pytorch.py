@@ -194,16 +194,16 @@ def test_random_layer_agrees_when_computed_in_blocks(kind, seed, monkeypatch):
 @pytest.mark.parametrize("seed", range(40))
 @pytest.mark.parametrize("kind", ["depthwise", "conv by channel"])
 def test_depthwise_agrees_without_row_products(kind, seed, monkeypatch):
-    monkeypatch.setattr(rows, "MOST_WASTE", 0)
+    monkeypatch.setattr(rows.RowProducts, "fits", False)
     monkeypatch.setattr(blocks, "BLOCK", 30 + 10 * seed)
     assert_agreement(kind, seed, "float64")
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_depthwise_agrees_with_row_products_in_blocks(seed, monkeypatch):
-    monkeypatch.setattr(rows, "MOST_WASTE", 100)
-    monkeypatch.setattr(rows, "LONGEST_ROW", 4)
-    monkeypatch.setattr(rows, "STRIP_BLOCK", 150)
+    monkeypatch.setattr(rows, "COPIED", 150)
+    monkeypatch.setattr(rows, "LOW", 0)
+    monkeypatch.setattr(rows, "TILE", 1 + seed % 4)
     assert_agreement("depthwise", seed, "float64")
 
 

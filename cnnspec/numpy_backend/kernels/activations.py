@@ -44,8 +44,9 @@ class ReluKernel(_Elementwise):
         """`dx = dy [y > 0]`; nothing at 0, as PyTorch has it."""
         if at.dx[0] is None:
             return nothing
+        spare = at.scratch["positive"]
         blocks = cut(at.y, at.dy, at.dx[0])
-        return in_turn(self._differentiate(*each, like(at.scratch["positive"], each[0])) for each in blocks)
+        return in_turn(self._differentiate(y, dy, dx, like(spare, y)) for y, dy, dx in blocks)
 
     def _differentiate(self, y: Array, dy: Array, dx: Array, positive: Array) -> Run:
         zero = y.dtype.type(0)
@@ -87,7 +88,7 @@ class SigmoidKernel(_Elementwise):
         """`dx = dy y (1 - y)`."""
         if at.dx[0] is None:
             return nothing
-        return in_turn(self._differentiate(*each) for each in cut(at.y, at.dy, at.dx[0]))
+        return in_turn(self._differentiate(y, dy, dx) for y, dy, dx in cut(at.y, at.dy, at.dx[0]))
 
     def _differentiate(self, y: Array, dy: Array, dx: Array) -> Run:
         one = y.dtype.type(1)
@@ -128,7 +129,7 @@ class TanhKernel(_Elementwise):
         """`dx = dy (a s - (s / a) y^2)`."""
         if at.dx[0] is None:
             return nothing
-        return in_turn(self._differentiate(*each) for each in cut(at.y, at.dy, at.dx[0]))
+        return in_turn(self._differentiate(y, dy, dx) for y, dy, dx in cut(at.y, at.dy, at.dx[0]))
 
     def _differentiate(self, y: Array, dy: Array, dx: Array) -> Run:
         amplitude, slope = self.layer.amplitude, self.layer.slope

@@ -1,8 +1,9 @@
 """Kernels of depthwise convolution, which `conv` with as many groups as channels uses too.
 
-Along one or two axes, small matrix products compute a row of outputs at a time (rows.py). Otherwise each
-place of the kernel multiplies a shifted slice of the map by one number a channel, and these products are
-added up block by block, so that a block stays in the cache while all places pass over it (blocks.py).
+Along one or two axes, small matrix products compute some rows of outputs at a time (rows.py). Where these do
+not fit, each place of the kernel multiplies a shifted slice of the map by one number a channel, and these
+products are added up block by block, so that a block stays in the cache while all places pass over it
+(blocks.py).
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class DepthwiseKernel(Kernel[D]):
         apart = all(window.stride == 1 for window in self.windows) and out[0] == shape[0]
         turned = tuple(map(_turned, self.windows))
         self.rows_back = _by_rows(shape[0], out[1:], shape[1:], turned) if apart else None
-        self.algorithm = f"rows of {self.rows.tile}" if self.rows else "shifted slices"
-        self.why = "one small product for each channel and row" if self.rows else ""
+        self.algorithm = "products of rows" if self.rows else "shifted slices"
+        self.why = "small products of many rows beat a pass for each place of the kernel" if self.rows else ""
 
     @property
     def windows(self) -> tuple[AxisWindow, ...]:
@@ -59,22 +60,22 @@ class DepthwiseKernel(Kernel[D]):
         return self.layer.window(self.inputs[0].shape)
 
     def scratch(self) -> tuple[Scratch, ...]:
-        """The products of one place of the kernel with a block, or with a row, and room for sums."""
-        spare = Scratch("spare", self.output.shape[:1], "backward", per_image=False)
-        return (
-            spare,
-            *self._room("forward", self.rows, ""),
-            *self._room("backward", self.rows_back, " again"),
-        )
+        """Copies of some channels and their products, for either way to compute them, and room for sums."""
+        found = [Scratch("spare", self.output.shape[:1], "backward", per_image=False)]
+        if self.rows is not None:
+            found.append(Scratch("copies again", self.rows.scratch, "backward"))
+            found.append(Scratch("products", self.rows.products, "backward", per_image=False))
+        found += self._of_places("forward", self.rows, "")
+        return (*found, *self._of_places("backward", self.rows_back, " back"))
 
-    def _room(
-        self, during: Literal["forward", "backward"], rows: RowProducts | None, again: str
+    def _of_places(
+        self, during: Literal["forward", "backward"], rows: RowProducts | None, way: str
     ) -> tuple[Scratch, ...]:
         if rows is not None:
-            return (Scratch("strips" + again, rows.scratch, during),)
+            return (Scratch("copies" + way, rows.scratch, during),)
         return (
-            Scratch("block" + again, (blocks.BLOCK,), during, per_image=False),
-            Scratch("row" + again, (product(self.output.shape[2:]),), during),
+            Scratch("block" + way, (blocks.BLOCK,), during, per_image=False),
+            Scratch("row" + way, (product(self.output.shape[2:]),), during),
         )
 
     def shared(self) -> dict[str, Shape]:
@@ -98,9 +99,13 @@ class DepthwiseKernel(Kernel[D]):
         """By rows; or begin each block with one place of the kernel, then add the others and the bias."""
         if self.rows is not None:
             x, y = _with_rows(at.x[0]), _with_rows(at.y)
-            runs = [self.rows.run(at.shared["rows"], x, y, at.scratch["strips"])]
+            runs = [self.rows.run(at.shared["rows"], x, y, at.scratch["copies"])]
             return in_turn([*runs, self._adding_bias(at)] if "bias" in at.weights else runs)
         return in_turn(self._block_forward(at, block) for block in self.blocks.of(at.n))
+
+    def _places(self, at: Site) -> Array:
+        """The weights as `outputs x places`."""
+        return at.weights["weight"].reshape(self.output.shape[0], -1)
 
     def _adding_bias(self, at: Site) -> Run:
         y, bias = at.y, self._per_channel(at.weights["bias"])
@@ -159,6 +164,9 @@ class DepthwiseKernel(Kernel[D]):
 
     def _adding_weights(self, at: Site) -> Run:
         total, spare, moment = at.sums["weight"], at.scratch["spare"], at.moment
+        if self.rows is not None:
+            x, dy, copies = _with_rows(at.x[0]), _with_rows(at.dy), at.scratch["copies again"]
+            return self.rows.add_gradient(x, dy, total, copies, at.scratch["products"], moment)
         sums = total.reshape(len(total), -1)
         axes = "cxyzuvw"[: at.dy.ndim - 1] + "n"
         sum_channels = f"{axes},{axes}->c"
@@ -179,10 +187,10 @@ class DepthwiseKernel(Kernel[D]):
 
     def _going_back(self, at: Site, dx: Array) -> Run:
         """With stride 1, `dx` is a convolution of `dy` with the kernel turned round."""
-        if self.rows_back is None:
-            return self._spreading(at, dx)
-        strips = at.scratch["strips again"]
-        return self.rows_back.run(at.shared["rows back"], _with_rows(at.dy), _with_rows(dx), strips)
+        if self.rows_back is not None:
+            copies = at.scratch["copies back"]
+            return self.rows_back.run(at.shared["rows back"], _with_rows(at.dy), _with_rows(dx), copies)
+        return self._spreading(at, dx)
 
     def _spreading(self, at: Site, dx: Array) -> Run:
         steps = []
@@ -190,7 +198,7 @@ class DepthwiseKernel(Kernel[D]):
             dx_block, dy = dx[block.inputs], at.dy[block.outputs]
             for part in self.blocks.parts(block):
                 gradient, factor = dy[part.outputs], self._factor(at, block, part)
-                memory = _room(at.scratch["block again"], at.scratch["row again"], gradient.shape)
+                memory = _room(at.scratch["block back"], at.scratch["row back"], gradient.shape)
                 steps.append((gradient, factor, memory, dx_block[part.inputs]))
 
         def run() -> None:
@@ -205,8 +213,7 @@ class DepthwiseKernel(Kernel[D]):
 
     def _factor(self, at: Site, block: Block, part: Part) -> Array:
         """The weights of one place, one for each channel of a block."""
-        weight = at.weights["weight"].reshape(self.output.shape[0], -1)
-        return self._per_channel(weight[:, part.place])[block.outputs]
+        return self._per_channel(self._places(at)[:, part.place])[block.outputs]
 
     def _per_channel(self, numbers: Array) -> Array:
         """One number for each output channel, to be multiplied with `C x H x W x N`."""

@@ -7,7 +7,7 @@ feature map they would wait for the memory; over a few channels at a time, they 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar, Final, TypeVar
 
 import numpy as np
@@ -31,7 +31,7 @@ BLOCK: Final = 1 << 16
 """Elements of a block: 256 KiB of each array that takes part."""
 CUT: Final = 1 << 15
 """Elements of a block of arrays that may be cut anywhere: 128 KiB of each. (With 8,192 elements, the calls
-cost as much as the work; with 65,536, the arrays of `gelu` are no longer together in an L2 cache of 1 MiB.)"""
+cost as much as the work; with 65,536, the arrays of `gelu` do not fit into an L2 cache of 1 MiB.)"""
 IMAGES: Final = 64
 """The images in a piece, for which blocks are cut when the plan is made; it may have fewer or more."""
 
@@ -49,7 +49,8 @@ def in_blocks(size: int, rows: int) -> Iterator[slice]:
 def cut(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Arrays of one shape in blocks of at most `CUT` elements, views of the same elements of each.
 
-    Contiguous arrays are cut anywhere, as vectors; others along the first axis, or within it where it is long.
+    Contiguous arrays are cut anywhere, as vectors; others along the first axis, or within it where rows are
+    long.
     """
     first, *_ = arrays
     if all(array.flags.c_contiguous for array in arrays):
