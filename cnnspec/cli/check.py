@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics, print_table
 from cnnspec.cli._parameters import add_parameters, count, position
@@ -42,6 +43,9 @@ EXAMPLES = """examples:
 """
 
 FORMATS = ("table", "json", "markdown", "csv", "github", "sarif")
+
+SELDOM: Final = (50_000, 20, 100)
+"""Thresholds of the search for garbage."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.usage_error(f"--memory goes with a table or with --json, not with {arguments.format}")
     if arguments.format in ("json", "github", "sarif") and (arguments.columns or arguments.depth):
         arguments.usage_error(f"--columns and --depth shape a table, and {arguments.format} is none")
-    results = [_check(name, arguments.set) for name in arguments.files]
+    results = _check_all(arguments)
     diagnostics = [finding for _, findings in results for finding in findings]
     if arguments.emit:
         _emit([checked for checked, _ in results if checked], arguments.emit)
@@ -131,6 +135,19 @@ def run(arguments: argparse.Namespace) -> int:
     if diagnostics:
         print_diagnostics(diagnostics, quiet=arguments.quiet)
     return FINDINGS if any(finding.is_error or arguments.strict for finding in diagnostics) else OK
+
+
+def _check_all(arguments: argparse.Namespace) -> list[tuple[Checked | None, Sequence[Diagnostic]]]:
+    """Check the files, looking for garbage seldom: nearly all that is made is kept.
+
+    With Python's own thresholds the search takes a third of the time of a file of 10,000 layers.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
+    try:
+        return [_check(name, arguments.set) for name in arguments.files]
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _document(checked: Checked, arguments: argparse.Namespace) -> Json:
