@@ -58,7 +58,7 @@ class Task:
     @cached_property
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """What every system begins with."""
-        named = initial_weights(self.graph, self.facts, self.recipe.init, self.seed)
+        named = initial_weights(self.graph, self.facts, self.recipe)
         return {name: np.asarray(values, np.float32) for name, values in named}
 
     @cached_property

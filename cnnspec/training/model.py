@@ -163,9 +163,7 @@ def build_model(
     )
     model = Model(plan if blas_threads is None else replace(plan, blas_threads=blas_threads))
     model.seed(recipe.seed)
-    for name, values in (
-        initial_weights(graph, facts, recipe.init, recipe.seed) if weights is None else weights.items()
-    ):
+    for name, values in initial_weights(graph, facts, recipe) if weights is None else weights.items():
         model.weights[name] = values
     return TrainableModel(model, recipe)
 

@@ -144,7 +144,7 @@ def test_training_equals_pytorch_batch_by_batch(torch, count: int, batch: int):
     data = small_data(count)
     recipe = Recipe(optimizer=Sgd(lr=0.1, momentum=0.9), init=XavierUniform(), batch=batch, epochs=3, seed=4)
     graph, facts = network()
-    start = {name: array.copy() for name, array in initial_weights(graph, facts, recipe.init, recipe.seed)}
+    start = {name: array.copy() for name, array in initial_weights(graph, facts, recipe)}
     ours = train(graph, facts, recipe, data)
     ours.model.close()
 
