@@ -182,7 +182,7 @@ def mistakes(
     figures = [_mistake(one, pictures[one.index], found.class_names, preparation) for one in shown]
     note = (
         f"The {len(shown)} of {len(found.mistakes):,} wrong answers on the test part that gave the true class"
-        " least."
+        " least: in red what each was taken for, below it what it is."
     )
     return section(
         "Worst mistakes", element("p", note, class_="note"), element("div", *figures, class_="pictures")
@@ -194,15 +194,7 @@ def _mistake(
 ) -> Html:
     own, other = names[one.label], names[one.taken_for]
     words = f"test sample {one.index}: {own}, taken for {other}"
-    text = joined(
-        [
-            "taken for ",
-            element("b", other),
-            f", {one.probability:.0%}",
-            Html("<br>"),
-            f"is {own}, {_small(one)}",
-        ]
-    )
+    text = joined([element("b", other), f" {one.probability:.0%}", Html("<br>"), f"{own} {_small(one)}"])
     return element("figure", picture(sample_pixels(sample, preparation), words), element("figcaption", text))
 
 
