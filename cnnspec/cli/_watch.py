@@ -12,8 +12,11 @@ from cnnspec.cli._interruption import Interruption
 from cnnspec.cli._output import grouped
 from cnnspec.cli._progress import Display, choose_display
 from cnnspec.training.conduct import Listener
+from cnnspec.training.events import Events
 
 if TYPE_CHECKING:
+    import argparse
+
     from cnnspec.training import DataSet, Epoch, Step, TrainableModel
     from cnnspec.training.recorder import Recorder
     from cnnspec.training.subject import Subject
@@ -22,15 +25,18 @@ if TYPE_CHECKING:
 class Watch(Listener):
     """Hands what happens to a display, and Ctrl-C to the run."""
 
-    def __init__(self, display: Display, quiet: bool) -> None:
+    def __init__(self, display: Display, quiet: bool, tensorboard: bool) -> None:
         self._display = display
         self._quiet = quiet
+        self._tensorboard = tensorboard
+        self._events: Events | None = None
         self._interruption = Interruption()
 
     @classmethod
-    def choose(cls, quiet: bool) -> Self:
-        """By what the standard output is."""
-        return cls(choose_display(quiet), quiet)
+    def choose(cls, arguments: argparse.Namespace) -> Self:
+        """By the command line, and by what the standard output is."""
+        quiet = arguments.quiet or arguments.json
+        return cls(choose_display(quiet), quiet, arguments.tensorboard)
 
     def __enter__(self) -> Self:
         self._interruption.__enter__()
@@ -49,7 +55,13 @@ class Watch(Listener):
     def training(self, recorder: Recorder) -> Iterator[None]:
         """Around the epochs: from here on Ctrl-C waits for the batch."""
         with self._display.training(recorder.recipe.epochs), self._interruption.deferred():
-            yield
+            if self._tensorboard:
+                self._events = Events(recorder.folder, recorder.position.step)
+            try:
+                yield
+            finally:
+                if self._events is not None:
+                    self._events.close()
 
     def downloading(self, name: str, done: int, total: int | None) -> None:
         """Show how far a download is."""
@@ -74,10 +86,14 @@ class Watch(Listener):
     def step(self, step: Step) -> None:
         """Show how far the epoch is."""
         self._display.step(step)
+        if self._events is not None:
+            self._events.step(step)
 
     def epoch(self, epoch: Epoch, model: TrainableModel) -> None:
         """Show the figures of the epoch."""
         self._display.epoch(epoch)
+        if self._events is not None:
+            self._events.epoch(epoch)
 
     def wants_to_stop(self) -> bool:
         """Whether Ctrl-C or SIGTERM has come."""

@@ -67,6 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_parameters(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
     parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write events for TensorBoard into the run's folder, too"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,6 +104,10 @@ def _what(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
 
 
 def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -> int:
+    if arguments.tensorboard:
+        from cnnspec.training.events import check_installed
+
+        check_installed()
     if file is None:
         assert resume is not None
         return _go_on(arguments, resume, None)
@@ -157,7 +164,7 @@ def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> 
 
     record = read_record(RunFolder(path).record)
     epochs = _same_run(arguments, record, given)
-    watch = Watch.choose(arguments.quiet or arguments.json)
+    watch = Watch.choose(arguments)
     with reopen_run_folder(path) as folder:
         job = resume_job(folder, record, arguments.data_dir, epochs, watch)
         if _is_over(job, path, arguments):
@@ -174,7 +181,7 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
 
     recorder = Recorder(folder, job.subject.graph.name, job.subject.recipe)
     try:
-        with Watch.choose(arguments.quiet or arguments.json) as watch, closing(recorder):
+        with Watch.choose(arguments) as watch, closing(recorder):
             conduct(recorder, job, watch).model.close()
     except (KeyboardInterrupt, Stopped):
         print(f"interrupted: {recorder.kept()}", file=sys.stderr)
