@@ -6,7 +6,7 @@ import numpy as np
 
 from cnnspec.layers import AxisSight, Shape
 from cnnspec.layers.adaptive import AdaptiveAvgPool, AdaptiveMaxPool, GlobalAvgPool, GlobalMaxPool
-from cnnspec.numpy_backend.kernels.base import Run, Site, computes, nothing
+from cnnspec.numpy_backend.kernels.base import Run, Scratch, Site, computes, nothing
 from cnnspec.numpy_backend.kernels.pooling import MaxPoolKernel, MeanKernel
 
 
@@ -95,3 +95,24 @@ class GlobalMaxPoolKernel(MaxPoolKernel[GlobalMaxPool]):
             np.maximum.reduce(x, axis=axes, out=y, keepdims=True)
 
         return run
+
+    def backward(self, at: Site) -> Run:
+        """`dx_c(p) = dy_c` where `p` is the first place of the largest."""
+        dx, dy, x = at.dx[0], at.dy, at.x[0]
+        if dx is None:
+            return nothing
+        sizes, numbers = self.inputs[0].shape[1:], (dy.shape[0], dy.shape[-1])
+        places = np.empty(numbers, np.intp)
+        channels, images = np.indices(numbers, sparse=True)
+        gradients = dy.reshape(numbers)
+
+        def run() -> None:
+            np.argmax(x.reshape(len(x), -1, x.shape[-1]), axis=1, out=places)
+            dx.fill(0)
+            dx[channels, *np.unravel_index(places, sizes), images] = gradients
+
+        return run
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """None: the places are few."""
+        return ()

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from cnnspec.layers import product
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
-from cnnspec.numpy_backend.kernels.base import Array, Margin, Run, Scratch, Site, add_rows, computes, nothing
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Index,
+    Margin,
+    Run,
+    Scratch,
+    Site,
+    add_rows,
+    along,
+    computes,
+    in_turn,
+    nothing,
+)
+from cnnspec.numpy_backend.kernels.elementwise import CUT, in_blocks, like
 from cnnspec.numpy_backend.kernels.pools import P, PoolKernel, running
 
 
@@ -38,34 +54,64 @@ class MaxPoolKernel(PoolKernel[P]):
 
     def backward(self, at: Site) -> Run:
         """Give each output's gradient to the first maximum of its window, as PyTorch does."""
-        dx, dy = at.dx[0], at.dy
+        dx = at.dx[0]
         if dx is None:
             return nothing
-        won, given = at.scratch["won"], at.scratch["given"]
-        steps = []
-        for (x, y), (to, of), (_, won_here), (_, given_here) in zip(
-            self.parts(at.x[0], at.y),
-            self.parts(dx, dy),
-            self.parts(dx, won),
-            self.parts(dx, given),
-            strict=True,
-        ):
-            steps.append((x, y, to, of, won_here, given_here))
+        return in_turn(self._give(at, dx, some) for some in self._blocks(at.n))
+
+    def _give(self, at: Site, dx: Array, some: slice) -> Run:
+        """Bind giving away the gradients of some channels."""
+        axis = self._channels
+        index: Index = along(axis, some)
+        x, y, dx, dy = at.x[0][index], at.y[along(0, some)], dx[index], at.dy[along(0, some)]
+        won, given = (like(self._memory(at, name), y) for name in ("won", "given"))
+        together = [self.parts(*pair) for pair in ((x, y), (dx, dy), (dx, won), (dx, given))]
+        steps = [
+            (seen, top, to, of, won_here, given_here)
+            for (seen, top), (to, of), (_, won_here), (_, given_here) in zip(*together, strict=True)
+        ]
+        apart = not self.overlaps and self.covers(together[1])
+
+        def run_apart() -> None:
+            for seen, top, to, of, won_here, _ in steps:
+                np.equal(seen, top, out=won_here)
+                np.multiply(of, won_here, out=to)
+                np.subtract(of, to, out=of)
 
         def run() -> None:
             dx.fill(0)
-            for x, y, to, of, won_here, given_here in steps:
-                np.equal(x, y, out=won_here)
+            for seen, top, to, of, won_here, given_here in steps:
+                np.equal(seen, top, out=won_here)
                 np.multiply(of, won_here, out=given_here)
                 np.add(to, given_here, out=to)
                 np.subtract(of, given_here, out=of)
 
-        return run
+        return run_apart if apart else run
+
+    @property
+    def _channels(self) -> int:
+        """The axis of the channels in the input."""
+        return len(self.inputs[0].tile)
+
+    def _blocks(self, n: int) -> Iterator[slice]:
+        """Channels whose arrays stay in the cache."""
+        channels, *sizes = self.output.shape
+        return in_blocks(max(CUT // (product(tuple(sizes)) * n), 1), channels)
+
+    def _memory(self, at: Site, name: str) -> Array:
+        """Memory for a block, or for one channel where that is more."""
+        some, one = at.scratch[name], at.scratch[f"{name} of one"].reshape(-1)
+        return some if one.size <= some.size else one
 
     def scratch(self) -> tuple[Scratch, ...]:
-        """Which outputs found their maximum, as numbers, and the gradient that they give."""
-        shape = self.output.shape
-        return Scratch("won", shape, "backward"), Scratch("given", shape, "backward")
+        """Which outputs of a block found their maximum, as numbers, and the gradient that they give."""
+        one = self.output.shape[1:]
+        return (
+            Scratch("won", (CUT,), "backward", per_image=False),
+            Scratch("given", (CUT,), "backward", per_image=False),
+            Scratch("won of one", one, "backward"),
+            Scratch("given of one", one, "backward"),
+        )
 
 
 class MeanKernel(PoolKernel[P]):

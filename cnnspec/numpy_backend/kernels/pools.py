@@ -66,10 +66,11 @@ class PoolKernel(Kernel[P]):
         return [_part(met, x, y) for met in places(*inside)]
 
     def covers(self, parts: list[Part]) -> bool:
-        """Whether the parts reach every element of the map."""
-        images: int = parts[0].map.shape[-1]
+        """Whether the parts, which may be of some channels, reach every element of the map."""
+        channels: int = parts[0].pooled.shape[0]
+        images: int = parts[0].pooled.shape[-1]
         reached: int = sum(part.map.size for part in parts)
-        return reached == images * product(self.inputs[0].shape)
+        return reached == channels * images * product(self.inputs[0].shape[1:])
 
     def summing(self, x: Array, y: Array) -> Run:
         """Bind `y` as the sum of each window."""
