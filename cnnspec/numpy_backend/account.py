@@ -36,10 +36,11 @@ def standing(layer: LayerFacts, kernel: Kernel[Layer], workers: int, training: b
     """What a node needs whatever the batch. The first worker's sums are the gradients where they can be."""
     sums = kernel.sums()
     apart = sum(weight.size for weight in layer.weights if weight.learned and weight.name not in sums)
+    folded = sum(weight.size for weight in kernel.weights) if kernel.absorbed else 0
     return Standing(
         weights=sum(weight.size for weight in layer.weights),
         gradients=workers * sum(map(product, sums.values())) + apart if training else 0,
-        prepared=sum(map(product, kernel.shared().values())),
+        prepared=sum(map(product, kernel.shared().values())) + folded,
     )
 
 

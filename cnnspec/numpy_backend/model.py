@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from cnnspec.layers import show
+from cnnspec.layers import product, show
+from cnnspec.layers.normalization import BatchNorm
+from cnnspec.numpy_backend.bench import Bench, Call, Share
 from cnnspec.numpy_backend.blas import blas_threads
+from cnnspec.numpy_backend.fusion import fold
 from cnnspec.numpy_backend.kernels.base import Array
 from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally
-from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass, in_step
-from cnnspec.numpy_backend.memory import allocate
+from cnnspec.numpy_backend.meetings import Exchanges
+from cnnspec.numpy_backend.memory import ALIGNMENT, Allocator
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
 from cnnspec.numpy_backend.plan import Plan, make_plan
 from cnnspec.numpy_backend.ports import Arrays, Given, Ports
-from cnnspec.numpy_backend.program import Program, Tables
-from cnnspec.numpy_backend.workers import Workers
+from cnnspec.numpy_backend.processes import Processes, bytes_needed
+from cnnspec.numpy_backend.program import Tables
+from cnnspec.numpy_backend.tasks import Backward, Forward, Judge, Learn, Task
+from cnnspec.numpy_backend.workers import Threads
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -39,6 +43,7 @@ def compile_graph(
     workers: int | None = None,
     micro_batch: int | None = None,
     reuse_memory: bool = True,
+    fuse: bool = True,
     dtype: DTypeLike = "float32",
 ) -> Model:
     """Compile a checked network; its weights are zeros until set. The arguments are `make_plan`'s."""
@@ -51,6 +56,7 @@ def compile_graph(
         workers=workers,
         micro_batch=micro_batch,
         reuse_memory=reuse_memory,
+        fuse=fuse,
         dtype=dtype,
     )
     return Model(plan)
@@ -78,29 +84,6 @@ class _Kept:
     fresh: bool
 
 
-class _Bench:
-    """The memory of one worker's pieces, and its programs by piece and by the number of images they take."""
-
-    def __init__(self, plan: Plan, tables: Tables, worker: int) -> None:
-        self._plan, self._tables = plan, tables
-        self._first = worker * plan.in_step
-        self._arenas: list[NDArray[np.uint8]] = []
-        self._programs: dict[tuple[int, int], Program] = {}
-
-    def program(self, piece: int, n: int) -> Program:
-        """The program for `n` images in the memory of a piece, made when it is first asked for."""
-        while len(self._arenas) <= piece:
-            self._arenas.append(allocate(self._plan.arena_bytes))
-        if (piece, n) not in self._programs:
-            arena, number = self._arenas[piece], self._first + piece
-            self._programs[piece, n] = Program(self._plan, n, arena, self._tables, number)
-        return self._programs[piece, n]
-
-
-Piece = Callable[[Program, slice], Pass]
-"""What to do with one piece, the images of a slice of the batch."""
-
-
 class Model:
     """An executable network. Arrays are `N x C x H x W`; weights have the layouts that the layers declare.
 
@@ -112,8 +95,7 @@ class Model:
         self.plan = plan
         self.step = 0
         self._seed = 0
-        self._crew = Workers(plan.workers)
-        self._benches: list[_Bench] = []
+        self._crew: Threads | Processes | None = None
         self._kept: _Kept | None = None
         self.inputs = Ports.inputs(plan.graph, plan.facts)
         self.outputs = Ports.outputs(plan.graph, plan.facts)
@@ -140,17 +122,21 @@ class Model:
         """Allocate weights and gradients."""
         plan = self.plan
         workers = plan.workers if plan.training else 1
-        sums = Sums(plan, workers)
+        memory = Allocator(shared=plan.processes)
+        sums = Sums(plan, workers, memory)
         self._sum_blocks, self.block = sums.blocks, sums.block()
         learned = self.block if plan.training else None
-        arrays = weight_arrays(plan.graph, plan.facts, plan.dtype, learned)
+        arrays = weight_arrays(plan.graph, plan.facts, plan.dtype, learned, memory)
         gradients = self.block.named(self.block.gradients)
-        shared = [_arrays(kernel.shared(), plan.dtype) for kernel in plan.kernels]
+        shared = [
+            {name: memory.zeros(shape, plan.dtype) for name, shape in kernel.shared().items()}
+            for kernel in plan.kernels
+        ]
         tables = [sums.tables(worker) for worker in range(workers)]
         weights = []
         self._prepare, self._fold = [], []
         for i, (node, kernel) in enumerate(zip(plan.graph.nodes, plan.kernels, strict=True)):
-            weights.append(of_node(arrays, node.name, tuple(weight.name for weight in kernel.weights)))
+            weights.append(self._weights_of(arrays, i, memory))
             if (run := kernel.prepare(weights[i], shared[i])) is not None:
                 self._prepare.append(run)
             names = tuple(w.name for w in kernel.weights if f"{node.name}.{w.name}" in gradients)
@@ -159,8 +145,23 @@ class Model:
                 self._fold.append(run)
         self._weights = Weights(arrays)
         self._gradients = MappingProxyType({name: gradients[name] for name in arrays if name in gradients})
-        self._exchanges = Exchanges(plan, weights, tables[0])
+        self._exchanges = Exchanges(plan, weights, tables[0], memory)
         self._tables = [Tables(weights, shared, own, self._exchanges) for own in tables]
+        self._stopped = memory.zeros((1,), np.uint8)
+
+    def _weights_of(self, arrays: Mapping[str, Array], i: int, memory: Allocator) -> dict[str, Array]:
+        """The arrays that a node computes with: the public ones, or copies with a batch norm folded in."""
+        graph, facts = self.plan.graph, self.plan.facts
+        own = of_node(arrays, graph.nodes[i].name, tuple(w.name for w in facts.layers[i].weights))
+        if i not in self.plan.fusion.norms:
+            return own
+        norm = self.plan.fusion.norms[i]
+        layer = graph.nodes[norm].layer
+        assert isinstance(layer, BatchNorm)
+        state = of_node(arrays, graph.nodes[norm].name, tuple(w.name for w in facts.layers[norm].weights))
+        folded, run = fold(self.plan.kernels[i], own, layer, state, memory)
+        self._prepare.append(run)
+        return folded
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -183,7 +184,7 @@ class Model:
             self.step += 1
         out = self._run_forward(images, training)
         if training:
-            alone = len(self._pieces(count)[0]) <= self.plan.in_step
+            alone = len(self._shares(0, count)[0].pieces) <= self.plan.in_step
             self._kept = _Kept(images, self.step, fresh=alone)
         return self.outputs.given_back(out)
 
@@ -206,13 +207,8 @@ class Model:
         gradients = self.outputs.exactly(count, dy, "dy")
         out = self.inputs.empty(count, self.plan.dtype)
 
-        def piece(program: Program, images: slice) -> Pass:
-            if not kept.fresh:
-                program.load(_rows(kept.x, images))
-                yield from program.forward()
-            return (yield from program.backward(_rows(gradients, images), _rows(out, images)))
-
-        self._run(count, piece, training=True, step=kept.step, again=True)
+        task = Backward((*kept.x, *gradients), out, len(kept.x), again=not kept.fresh)
+        self._run(task, count, training=True, step=kept.step, again=True)
         self._sum_up(count)
         kept.fresh = False
         return self.inputs.given_back(out)
@@ -240,15 +236,8 @@ class Model:
         self.step += 1
         weight = loss.weight(targets if indices is None else targets[indices]) or 1.0
 
-        def piece(program: Program, images: slice) -> Pass:
-            if indices is None:
-                program.load(_rows(arrays, images))
-                return (yield from program.loss_and_gradients(targets[images], weight))
-            rows = indices[images]
-            program.load(arrays, rows)
-            return (yield from program.loss_and_gradients(targets[rows], weight))
-
-        tally = self._run(count, piece, training=True, step=self.step)
+        task = Learn((*arrays, targets), (), len(arrays), indices, weight)
+        tally = self._run(task, count, training=True, step=self.step)
         self._sum_up(count)
         return BatchResult(tally.loss / weight, tally.correct, count, weight)
 
@@ -264,16 +253,14 @@ class Model:
         targets = loss.targets(labels, count)
         weight = loss.weight(targets) or 1.0
 
-        def piece(program: Program, images: slice) -> Pass:
-            program.load(_rows(arrays, images))
-            return (yield from program.loss(targets[images]))
-
-        tally = self._run(count, piece, training=False, step=self.step)
+        task = Judge((*arrays, targets), (), len(arrays))
+        tally = self._run(task, count, training=False, step=self.step)
         return BatchResult(tally.loss / weight, tally.correct, count, weight)
 
     def close(self) -> None:
-        """Stop the worker threads; a later call starts them again."""
-        self._crew.close()
+        """End the workers; a later call starts them again."""
+        if self._crew is not None:
+            self._crew.close()
 
     def __enter__(self) -> Self:
         return self
@@ -287,54 +274,39 @@ class Model:
 
     def _run_forward(self, x: Arrays, training: bool) -> Arrays:
         out = self.outputs.empty(len(x[0]), self.plan.dtype)
-
-        def piece(program: Program, images: slice) -> Pass:
-            program.load(_rows(x, images))
-            return (yield from program.forward(_rows(out, images)))
-
-        self._run(len(x[0]), piece, training=training, step=self.step)
+        self._run(Forward(x, out, len(x)), len(x[0]), training=training, step=self.step)
         return out
 
-    def _run(self, count: int, piece: Piece, *, training: bool, step: int, again: bool = False) -> Tally:
-        """Let every worker do its pieces; the sum of their tallies, worker by worker.
+    def _run(self, task: Task, count: int, *, training: bool, step: int, again: bool = False) -> Tally:
+        """Let every worker do its share of a task; the sum of their tallies, worker by worker.
 
         `again` says that this belongs to a forward pass before it, so that none of it changes state.
         """
         prepare = not (again and self._kept is not None and self._kept.fresh)
-        shares = self._pieces(count)
-        active = len(shares)
-        while len(self._benches) < active:
-            number = len(self._benches)
-            self._benches.append(_Bench(self.plan, self._tables[number % len(self._tables)], number))
         if self._kept is not None and prepare:
             self._kept.fresh = False
-        tallies = [Tally()] * active
-        together = training and bool(self.plan.in_step_for)
-        meeting = Meeting(active)
+        call = Call(training, self._seed, step, again, together=training and bool(self.plan.in_step_for))
         self._exchanges.moment.repeats = again
-        if together:
+        if call.together:
             self._exchanges.clear()
-
-        def begin(worker: int, number: int) -> Pass:
-            images = shares[worker][number]
-            program = self._benches[worker].program(number if together else 0, images.stop - images.start)
-            program.meeting, moment = meeting, program.moment
-            moment.training, moment.seed, moment.step, moment.repeats = training, self._seed, step, again
-            moment.first, moment.image = number == 0, images.start
-            return piece(program, images)
-
-        def job(worker: int) -> None:
-            numbers = range(len(shares[worker]))
-            for group in [numbers] if together else ((number,) for number in numbers):
-                passes = [begin(worker, number) for number in group]
-                tallies[worker] += in_step(passes, partial(meeting.hold, worker))
-
+        crew = self._hired()
         with blas_threads(self.plan.blas_threads):
             if prepare:
                 for run in self._prepare:
                     run()
-            self._crew.run(job, active, meeting.stop)
+            tallies = [crew.run(task, shares, call) for shares in self._rounds(task, count)]
         return sum(tallies, Tally())
+
+    def _hired(self) -> Threads | Processes:
+        """The crew, whose workers begin to live when there is work for them."""
+        if self._crew is None:
+            plan, tables = self.plan, self._tables
+            benches = [Bench(plan, tables[w % len(tables)], w) for w in range(plan.workers)]
+            if plan.processes:
+                self._crew = Processes(benches, self._capacity(), self._stopped)
+            else:
+                self._crew = Threads(benches)
+        return self._crew
 
     def _sum_up(self, count: int) -> None:
         """Add the workers' sums, in the order of the workers, and turn them into gradients."""
@@ -347,11 +319,27 @@ class Model:
     def _active(self, count: int) -> int:
         return max(1, min(self.plan.workers, count))
 
-    def _pieces(self, count: int) -> list[list[slice]]:
-        """For each worker that has something to do the images of its pieces."""
+    def _shares(self, first: int, count: int) -> list[Share]:
+        """The shares of the workers that have something to do with so many images from the first on."""
         active, size = self._active(count), self.plan.micro_batch
         bounds = [(count * w // active, count * (w + 1) // active) for w in range(active)]
-        return [[slice(i, min(i + size, stop)) for i in range(start, stop, size)] for start, stop in bounds]
+        return [Share(first + start, first + stop, size) for start, stop in bounds]
+
+    def _rounds(self, task: Task, count: int) -> list[list[Share]]:
+        """The shares, round by round: processes have room for so many images at a time."""
+        if not self.plan.processes:
+            return [self._shares(0, count)]
+        each = bytes_needed((*task.reads, *task.writes), 1)
+        most = max(self._capacity() // each, 1) * self.plan.workers
+        return [self._shares(first, min(most, count - first)) for first in range(0, count, most)]
+
+    def _capacity(self) -> int:
+        """Bytes that the rows of a worker's share take, of the widest numbers that are given."""
+        plan = self.plan
+        sizes = [*map(product, self.inputs.shapes), *map(product, self.outputs.shapes)]
+        arrays = 2 * len(sizes) + 1
+        images = -(-plan.batch // plan.workers)
+        return images * (2 * sum(sizes) + max(sizes)) * 8 + arrays * ALIGNMENT
 
     # --- checking ---------------------------------------------------------------------------------------
 
@@ -384,12 +372,3 @@ class Model:
             needed = "a loss needs one output, and the network gives"
             raise ValueError(f"the model was compiled without a loss; {needed} {self.outputs}")
         return self._loss
-
-
-def _rows(arrays: Arrays, rows: slice) -> Arrays:
-    """The same rows of every array."""
-    return tuple(array[rows] for array in arrays)
-
-
-def _arrays(shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[np.float32]) -> dict[str, Array]:
-    return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}

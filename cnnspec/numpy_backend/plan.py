@@ -16,7 +16,8 @@ import numpy as np
 from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
-from cnnspec.numpy_backend.kernels.base import Kernel, Layout, kernel_of
+from cnnspec.numpy_backend.fusion import Fusion, bind_kernels, find_fusion
+from cnnspec.numpy_backend.kernels.base import Kernel, Layout
 from cnnspec.numpy_backend.kernels.losses import LossKernel, loss_kernel
 from cnnspec.numpy_backend.layouts import choose_layouts
 from cnnspec.numpy_backend.memory import aligned, place
@@ -71,6 +72,7 @@ class Plan:
     layouts: tuple[Layout, ...]
     kernels: tuple[Kernel[Layer], ...]
     buffers: Buffers
+    fusion: Fusion
     offsets: tuple[int, ...]
     arena_bytes: int
     bytes_by_node: Mapping[str, int]
@@ -121,7 +123,7 @@ class Plan:
             Step(
                 node.name,
                 str(node.layer),
-                kernel.algorithm + (", in place" if self._in_place(i) else ""),
+                self._algorithm(i),
                 str(layout),
                 kernel.why,
                 self.bytes_by_node[node.name],
@@ -130,6 +132,17 @@ class Plan:
                 zip(self.graph.nodes, self.kernels, self.layouts, strict=True)
             )
         )
+
+    def _algorithm(self, i: int) -> str:
+        kernel = self.kernels[i]
+        parts = [kernel.algorithm]
+        if kernel.absorbed:
+            parts.append(f"with {kernel.absorbed}")
+        if i in self.fusion.hosts:
+            parts.append(f"within {self.graph.nodes[self.fusion.hosts[i]].name}")
+        elif self._in_place(i):
+            parts.append("in place")
+        return ", ".join(parts)
 
     def _in_place(self, i: int) -> bool:
         values, inputs = self.buffers.values, self.graph.nodes[i].inputs
@@ -149,9 +162,13 @@ def make_plan(
     workers: int | None = None,
     micro_batch: int | None = None,
     reuse_memory: bool = True,
+    fuse: bool = True,
     dtype: DTypeLike = "float32",
 ) -> Plan:
     """Choose layouts, algorithms, workers and the size of a piece, and place all buffers.
+
+    With `fuse=False` every layer is computed by itself, with `reuse_memory=False` every buffer has memory of
+    its own: for tests.
 
     Raises:
         ValueError: a number is below 1, or the network is one that this backend cannot run.
@@ -162,7 +179,8 @@ def make_plan(
     if number.kind != "f" or number.itemsize < 4:
         raise ValueError(f"dtype must be float32 or float64, not {number}")
     layouts = choose_layouts(graph, facts)
-    kernels = _kernels(graph, facts, layouts)
+    fusion = find_fusion(graph, facts, training) if fuse else Fusion()
+    kernels = bind_kernels(graph, facts, layouts, fusion)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
     crew = workers or choose_workers(facts, batch)
@@ -188,6 +206,7 @@ def make_plan(
         layouts=layouts,
         kernels=kernels,
         buffers=buffers,
+        fusion=fusion,
         offsets=offsets,
         arena_bytes=arena,
         bytes_by_node=sizes,
@@ -204,15 +223,6 @@ def _check(graph: Graph, loss: Loss | None, **counts: int | None) -> None:
     if loss is not None and len(graph.outputs) > 1:
         names = ", ".join(graph.nodes[i].name for i in graph.outputs)
         raise ValueError(f"a loss needs a network of one output, and this one has {names}")
-
-
-def _kernels(graph: Graph, facts: Facts, layouts: tuple[Layout, ...]) -> tuple[Kernel[Layer], ...]:
-    return tuple(
-        kernel_of(node.layer, layer.input_shapes)(
-            node.layer, tuple(layouts[v] for v in node.inputs), layout, layer.weights
-        )
-        for node, layout, layer in zip(graph.nodes, layouts, facts.layers, strict=True)
-    )
 
 
 # --- how a batch is shared ------------------------------------------------------------------------------

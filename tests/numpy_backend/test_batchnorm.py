@@ -107,7 +107,7 @@ def test_training_is_refused_before_it_begins_where_the_last_batch_would_be_one_
     )
     x, labels = np.ones((9, 1, 8, 8), np.float32), np.zeros(9, np.int64)
     with pytest.raises(TrainingError) as caught:
-        cnnspec.train(network, DataSet("ones", x, labels, x, labels, ("a", "b")))
+        cnnspec.train(network, DataSet("ones", x, labels, x, labels, tuple("abcdefghij")))
     assert (
         caught.value.message == "the last batch of an epoch has 1 of the 9 images, and `batchnorm1` needs 2"
     )

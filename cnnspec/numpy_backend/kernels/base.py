@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
@@ -110,7 +110,8 @@ class Site:
     `x`, `y`, `dx`, `dy` are the values and their gradients without margins; `whole_x` and `whole_dx` with
     them. An entry of `dx` is `None` where nobody asks for it. `weights` are the public arrays, `shared` what
     `prepare` made of them, `sums` the worker's sums of gradients. `part` is what this piece contributes to
-    the exchanges of the kernel, `whole` what was made of all parts.
+    the exchanges of the kernel, `whole` what was made of all parts. `epilogue` binds what a host runs on a
+    part of `y`.
     """
 
     n: int
@@ -128,6 +129,11 @@ class Site:
     scratch: Mapping[str, Array]
     part: Mapping[Way, Numbers]
     whole: Mapping[Way, Numbers]
+    epilogue: Callable[[Index], Run] = lambda part: nothing
+
+    def within(self, part: Index) -> Site:
+        """The site of a guest for a part of its output."""
+        return replace(self, x=tuple(x[part] for x in self.x), y=self.y[part])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +167,20 @@ class Kernel(ABC, Generic[L]):
     """Whether inputs may have a margin."""
     writes_margin: ClassVar[bool] = False
     """Whether the output may be given one."""
+    folds: ClassVar[bool] = False
+    """Whether outputs are linear in `weight` and `bias`, so that a batch norm behind can be folded in."""
+    host: ClassVar[bool] = False
+    """Whether `forward` runs `at.epilogue` on each part of the output once it is there, in any order."""
+    guest: ClassVar[bool] = False
+    """Whether `forward` may be bound to parts of its arrays, one after the other."""
     fewest_images: int = 1
     """Images that a batch must have in training."""
     keeps_input: bool = False
     """Whether `backward` reads `x`."""
     keeps_output: bool = False
     """Whether `backward` reads `y`."""
+    absorbed: str = ""
+    """The batch norm that is folded into its weights."""
     algorithm: str = ""
     """How it is computed, in a few words, and why so."""
     why: str = ""
@@ -234,6 +248,10 @@ class Kernel(ABC, Generic[L]):
     def combine(self, way: Way, council: Council) -> Run:
         """Bind `whole[way]` from `parts[way]`."""
         raise NotImplementedError
+
+    def beside_weight(self, factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A number for each output channel in a shape in which it is multiplied with `weight`."""
+        return factor.reshape(-1, *(1,) * (len(self.weights[0].shape) - 1))
 
     @abstractmethod
     def forward(self, at: Site) -> Run:

@@ -50,6 +50,7 @@ class ConvKernel(Kernel[Conv]):
     """`y_o(p) = sum_(c,i) W_(o,c,i) x_c(p * stride + i * dilation - before) + b_o`."""
 
     reads_margin = True
+    folds = True
 
     def __init__(
         self, layer: Conv, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]

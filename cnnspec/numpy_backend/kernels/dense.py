@@ -26,6 +26,7 @@ class DenseKernel(Kernel[Dense]):
     """`y_un = sum_i W_ui x_in + b_u`: one matrix product, images in the columns."""
 
     keeps_input = True
+    folds = True
     algorithm = "matrix product"
 
     def forward(self, at: Site) -> Run:

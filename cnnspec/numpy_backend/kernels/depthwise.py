@@ -40,6 +40,7 @@ class DepthwiseKernel(Kernel[D]):
 
     reads_margin = True
     keeps_input = True
+    folds = True
 
     def __init__(
         self, layer: D, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]

@@ -29,7 +29,7 @@ class InputKernel(Kernel[Input]):
 
 
 @computes(Flatten, Reshape)
-class ReshapeKernel(Kernel[Layer]):
+class ViewKernel(Kernel[Layer]):
     """The same elements under another shape: the same memory, read otherwise."""
 
     view = True

@@ -11,6 +11,7 @@ and the patches, which overlap, are added up. Its own backward pass cuts patches
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnnspec.layers import AxisWindow, Shape, Weight, product
 from cnnspec.layers.transposed import ConvTranspose
@@ -36,6 +37,7 @@ class ConvTransposeKernel(Kernel[ConvTranspose]):
     """`y_o(p * stride + i * dilation - before) += W_(c,o,i) x_c(p)`, then `y_o += b_o`."""
 
     keeps_input = True
+    folds = True
 
     def __init__(
         self, layer: ConvTranspose, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
@@ -60,6 +62,12 @@ class ConvTransposeKernel(Kernel[ConvTranspose]):
         if self.layer.bias:
             needed.append(Scratch("spare bias", (self.layer.channels,), "backward", per_image=False))
         return tuple(needed)
+
+    def beside_weight(self, factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The weight is `(C, out/groups, kh, kw)`: the channels of a group have factors of their own."""
+        groups = factor.reshape(self.layer.groups, -1)
+        rows = np.repeat(groups, self.rows, axis=0)
+        return rows.reshape(*rows.shape, *(1,) * len(self.patches.axes))
 
     # --- forward ----------------------------------------------------------------------------------------
 

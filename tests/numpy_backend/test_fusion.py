@@ -1,0 +1,94 @@
+"""What is computed together with the layer before it gives what it gives by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnnspec.layers.activations import Relu
+from cnnspec.layers.convolution import Conv
+from cnnspec.layers.dense import Dense
+from cnnspec.layers.depthwise import Depthwise
+from cnnspec.layers.normalization import BatchNorm
+from cnnspec.layers.transposed import ConvTranspose
+from cnnspec.numpy_backend import make_plan
+from tests.support.graphs import sequential
+from tests.support.models import distance, random_model
+from tests.support.random_graphs import check_text
+
+SHAPE = (4, 7, 6)
+LINEAR = [
+    Conv(channels=6, kernel=3, padding=1),
+    Conv(channels=6, kernel=(3, 2), stride=2, bias=False),
+    Conv(channels=6, kernel=3, groups=2),
+    Conv(channels=4, kernel=3, groups=4, padding=1),
+    Conv(channels=5, kernel=1),
+    Depthwise(kernel=3, multiplier=2, bias=False),
+    ConvTranspose(channels=3, kernel=3, stride=2),
+    ConvTranspose(channels=6, kernel=2, groups=2, bias=False),
+    Dense(units=9),
+    Dense(units=9, bias=False),
+]
+
+
+def models(*layers, **options):
+    """The same network with fusion and without."""
+    network = sequential(SHAPE, *layers)
+    for fuse in (True, False):
+        yield random_model(*network, np.random.default_rng(0), fuse=fuse, **{"batch": 5} | options)
+
+
+def images(count=5, shape=SHAPE):
+    return np.random.default_rng(1).standard_normal((count, *shape))
+
+
+# --- batch norm in the weights --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("linear", LINEAR, ids=str)
+@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_folded_batch_norm_gives_what_it_gives_by_itself(linear, dtype, close, affine):
+    fused, apart = models(linear, BatchNorm(affine=affine), training=False, dtype=dtype)
+    with fused, apart:
+        assert [s.algorithm.split()[0] for s in fused.plan.steps][-1] == "folded"
+        assert [s.algorithm.split()[0] for s in apart.plan.steps][-1] == "channel"
+        assert distance(fused.predict(images()), apart.predict(images())) < close
+
+
+def test_folding_follows_weights_and_statistics_that_are_assigned():
+    fused, apart = models(LINEAR[0], BatchNorm(), training=False, dtype="float64")
+    with fused, apart:
+        fused.predict(images())
+        for model in (fused, apart):
+            for name, array in model.weights.items():
+                model.weights[name] = array * 2 + 0.1
+        assert distance(fused.predict(images()), apart.predict(images())) < 1e-12
+        for name, array in apart.weights.items():
+            np.testing.assert_array_equal(fused.weights[name], array)
+
+
+def test_training_folds_nothing():
+    plan = make_plan(*sequential(SHAPE, LINEAR[0], BatchNorm()), batch=4)
+    assert not plan.fusion.norms
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "input 2x6x5; a = conv 3 3x3; b = batchnorm; add a b",
+        "input 2x6x5; a = conv 3 3x3; b = batchnorm; output a b",
+        "input 2x6x5; relu -> batchnorm",
+        "input 2x6x5; conv 2 3x3 connections=[[0], [0, 1]] -> batchnorm",
+    ],
+)
+def test_what_others_read_or_is_not_linear_is_not_folded(body):
+    network = check_text("network Case {\n" + body.replace("; ", "\n") + "\n}\n")
+    assert not make_plan(*network, batch=4, training=False).fusion.norms
+
+
+def test_a_folded_batch_norm_needs_no_memory_of_its_own():
+    plan = make_plan(*sequential(SHAPE, LINEAR[0], BatchNorm(), Relu()), batch=4, training=False)
+    conv, norm = (i for i in range(1, 3))
+    assert plan.buffers.values[conv] == plan.buffers.values[norm]
+    assert not plan.buffers.scratch[norm]
