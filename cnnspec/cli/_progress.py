@@ -30,10 +30,9 @@ WINDOW: Final = 50
 
 def epoch_row(epoch: Epoch) -> str:
     """The figures of an epoch under `HEADING`."""
-    return (
-        f"{epoch.number:5d}  {epoch.train_loss:10.4f}  {epoch.train_accuracy:9.4f}"
-        f"  {epoch.test_loss:9.4f}  {epoch.test_accuracy:8.4f}  {epoch.images_per_second:8,.0f}"
-    )
+    cells = (f"{epoch.train_loss:10.4f}", f"{epoch.train_accuracy:9.4f}", f"{epoch.test_loss:9.4f}")
+    row = (f"{epoch.number:5d}", *cells, f"{epoch.test_accuracy:8.4f}", f"{epoch.images_per_second:8,.0f}")
+    return "  ".join(row).replace(" nan", "    ")
 
 
 def step_note(step: Step) -> str:

@@ -299,6 +299,7 @@ def _print_way_on(recorder: Recorder) -> None:
 
 def _print_summary(recorder: Recorder, subject: Subject, arguments: argparse.Namespace) -> None:
     from cnnspec.training.record import speed
+    from cnnspec.training.train import ended_early
 
     folder, history = recorder.folder, recorder.history
     assert recorder.record is not None
@@ -311,8 +312,11 @@ def _print_summary(recorder: Recorder, subject: Subject, arguments: argparse.Nam
     path = shlex.quote(str(folder.path))
     print()
     if history:
-        accuracy = f"{history[-1].test_accuracy:.4f} after {_epochs(len(history))}"
-        print(f"test accuracy  {accuracy}{_best(recorder)}")
+        measure = "accuracy" if "test_accuracy" in history[-1].figures else "loss"
+        figure = history[-1].figures[f"test_{measure}"]
+        print(f"{f'test {measure}':<13}  {figure:.4f} after {_epochs(len(history))}{_best(recorder)}")
+    if early := ended_early(recorder.recipe, history):
+        print(f"ended early    {early}")
     print(f"time           {recorder.seconds:.1f} s, {speed(history):,.0f} images a second in training")
     print(f"run folder     {folder.path} (weights, curves, report.html, run.json)")
     print(f"next           cnnspec evaluate {path}")
@@ -320,8 +324,8 @@ def _print_summary(recorder: Recorder, subject: Subject, arguments: argparse.Nam
 
 
 def _best(recorder: Recorder) -> str:
+    """Which epoch was better than the last one, if one was."""
     best = recorder.best
     if best is None or best.epoch == recorder.history[-1].number:
         return ""
-    accuracy = recorder.history[best.epoch - 1].test_accuracy
-    return f" ({accuracy:.4f} after epoch {best.epoch}, the best by {best.metric.replace('_', ' ')})"
+    return f" (epoch {best.epoch} had the best {best.metric.replace('_', ' ')}, {best.score:.4f})"

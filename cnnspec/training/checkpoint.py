@@ -46,7 +46,10 @@ class _Model(BaseModel):
 
 
 class PlanFacts(_Model):
-    """What decides the bits of a run beside network, recipe and data."""
+    """What decides the bits of a run beside network, recipe and data.
+
+    `algorithms` is a digest of how the plan computes each layer, and in which layout.
+    """
 
     workers: int = Field(ge=1)
     micro_batch: int = Field(ge=1)
@@ -54,6 +57,7 @@ class PlanFacts(_Model):
     cpus: int | None = None
     numpy: str = ""
     blas: str = ""
+    algorithms: str = ""
 
 
 class Best(_Model):

@@ -254,6 +254,8 @@ def plan_changes(old: PlanFacts, new: PlanFacts) -> list[str]:
         for name, before, after in (("NumPy", old.numpy, new.numpy), ("BLAS", old.blas, new.blas))
         if before != after
     ]
+    if old.algorithms != new.algorithms:
+        changed.append("the plan computes some layers in another way")
     if changed:
         effect = "from here on the last digits may differ from those of an uninterrupted run"
         words.append(f"{'; '.join(changed)}: {effect}")

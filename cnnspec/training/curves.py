@@ -66,19 +66,18 @@ class Panel:
 
 
 def draw_curves(history: Sequence[Epoch], title: str, subtitle: str) -> str:
-    """The drawing as SVG text.
+    """The drawing as SVG text: the loss, and the accuracy where answers are right or wrong.
 
     Args:
         history: the epochs, at least one.
         title: the network and its data.
         subtitle: how it was trained.
     """
-    panels = (_loss_panel(history), _accuracy_panel(history))
-    last = history[-1]
-    description = (
-        f"After {len(history)} epochs: train loss {last.train_loss:.4f}, test loss {last.test_loss:.4f},"
-        f" train accuracy {last.train_accuracy:.4f}, test accuracy {last.test_accuracy:.4f}."
-    )
+    panels = [_loss_panel(history)]
+    if "test_accuracy" in history[-1].figures:
+        panels.append(_accuracy_panel(history))
+    last = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in history[-1].figures.items())
+    description = f"After {len(history)} epochs: {last}."
     content = [*_heading(title, subtitle), *(part for panel in panels for part in _panel(panel))]
     return document(WIDTH, HEIGHT, f"{title}: learning curves", description, content)
 
@@ -87,7 +86,7 @@ def _loss_panel(history: Sequence[Epoch]) -> Panel:
     train = Series(TRAIN, tuple(epoch.train_loss for epoch in history))
     test = Series(TEST, tuple(epoch.test_loss for epoch in history))
     y = nice_axis(0.0, max((*train.values, *test.values)))
-    return Panel("Loss (cross-entropy)", PANEL_LEFTS[0], epoch_axis(len(history)), y, (train, test))
+    return Panel("Loss", PANEL_LEFTS[0], epoch_axis(len(history)), y, (train, test))
 
 
 def _accuracy_panel(history: Sequence[Epoch]) -> Panel:

@@ -201,6 +201,8 @@ class Course:
     epochs: int
     seed: int
     augment: Sequence[Augmentation] = ()
+    accuracy: bool = True
+    """Whether answers are right or wrong; where targets are numbers they are only near or far."""
 
 
 def epochs(
@@ -223,17 +225,18 @@ def epochs(
         test = evaluate(model, data, course.batch)
         if not math.isfinite(test.loss):
             raise Diverged(test.loss, position.epoch, "on the test part after it")
-        figures = {
-            "train_loss": position.mean.loss,
-            "train_accuracy": position.mean.accuracy,
-            "test_loss": test.loss,
-            "test_accuracy": test.accuracy,
-        }
+        figures = {**figures_of("train", position.mean, course), **figures_of("test", test, course)}
         rate = model.schedule.rate(position.step - 1)
         speed = (position.mean.count - counted) / max(seconds, 1e-9)
         model.schedule.epoch_ended(figures)
         yield Epoch(position.epoch, figures, rate, seconds, speed)
         position = position.after_epoch()
+
+
+def figures_of(part: str, mean: Mean, course: Course) -> dict[str, float]:
+    """The figures of a part of the data under their names."""
+    figures = {f"{part}_loss": mean.loss}
+    return {**figures, f"{part}_accuracy": mean.accuracy} if course.accuracy else figures
 
 
 def train_epoch(

@@ -233,7 +233,13 @@ def plan_facts(plan: Plan) -> PlanFacts:
         cpus=cpus(),
         numpy=_version("numpy"),
         blas=blas(),
+        algorithms=_algorithms(plan),
     )
+
+
+def _algorithms(plan: Plan) -> str:
+    steps = [(step.name, step.algorithm, step.layout) for step in plan.steps]
+    return hashlib.sha256(json.dumps(steps).encode()).hexdigest()[:16]
 
 
 def speed(history: Sequence[Epoch]) -> float:

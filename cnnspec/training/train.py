@@ -102,7 +102,8 @@ def run_epochs(
         Diverged: a loss is not finite.
     """
     _check_last_batch(model, len(data.train_y), usable_batch(recipe, data))
-    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment)
+    classes = data.train_y.dtype.kind in "iu"
+    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, accuracy=classes)
     known = list(history)
     if ended_early(recipe, known):
         return tuple(known)
