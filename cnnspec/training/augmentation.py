@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from cnnspec.layers.base import product
 from cnnspec.recipe.augment import Augmentation, Brightness, Crop, Erase, Flip, Noise, Rotate, Shift
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from cnnspec.layers.base import Shape
     from cnnspec.training.datasets.dataset import Scale
 
+AT_ONCE: Final = 2**14
+"""Values that are turned at a time: the many arrays on the way are so small that their memory is used again,
+instead of being given back to the system and asked for, which takes three times as long as all the rest."""
+ANGLES: Final = 64
+"""Angles that images are turned by."""
+MOST_PLACES: Final = 2**22
+"""Pixels, of all angles together, whose places are kept: 64 MiB."""
 NOISE_NUMBERS: Final = 2**20
 """Normal numbers of a table that the noise of all samples is cut out of, each from a place of its own."""
 
@@ -89,42 +97,71 @@ def _shift(how: Shift | Crop, shape: Shape, scale: Scale, seed: int) -> tuple[_C
 
 
 def _rotate(how: Rotate, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
-    """Each output pixel mixes the four input pixels around the place that it is turned from."""
+    """Each output pixel mixes the four input pixels around the place that it is turned from.
+
+    The angles are drawn from `ANGLES` that are evenly spread, so that the places can be kept for each of them
+    unless the images are large.
+    """
     channels, height, width = shape
-    rows = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
-    columns = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
-    wide = width + 2
-    black = _by_channel(scale.black, 3)
+    wide, area = width + 2, (height + 2) * (width + 2)
+    black = np.broadcast_to(scale.black, channels)
+    angles = np.deg2rad(((np.arange(ANGLES, dtype=np.float32) + 0.5) * (2 / ANGLES) - 1) * how.angle)
+    known = _turned(angles, height, width) if height * width * ANGLES <= MOST_PLACES else None
+    at_once = max(1, AT_ONCE // (height * width))
 
     def change(x: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
-        n = len(x)
-        angles = np.deg2rad((2 * drawn[:, 0] - 1) * np.float32(how.angle))[:, None, None]
-        cosine, sine = np.cos(angles), np.sin(angles)
-        ys = cosine * rows - sine * columns  # (N, H, W), from the centre of the image with its border
-        xs = sine * rows + cosine * columns
-        ys += np.float32((height + 1) / 2)
-        xs += np.float32((width + 1) / 2)
-        np.clip(ys, 0, np.float32(height + 0.999), out=ys)
-        np.clip(xs, 0, np.float32(width + 0.999), out=xs)
-        top, left = ys.astype(np.int32), xs.astype(np.int32)
-        ys -= top
-        xs -= left
-        corner = top * np.int32(wide) + left
-        corner += (np.arange(n, dtype=np.int32) * ((height + 2) * wide))[:, None, None]
-        out = np.empty_like(x)
-        bordered = np.empty((n, height + 2, wide), np.float32)
+        numbers = (drawn[:, 0] * ANGLES).astype(np.intp)
+        for start in range(0, len(x), at_once):
+            turn(x[start : start + at_once], numbers[start : start + at_once])
+        return x
+
+    def turn(x: NDArray[np.float32], numbers: NDArray[np.intp]) -> None:
+        if known is None:
+            corners, down, right = _turned(angles[numbers], height, width)
+        else:
+            corners = known[0].take(numbers, axis=0)
+            down, right = known[1].take(numbers, axis=0), known[2].take(numbers, axis=0)
+        corners += (np.arange(len(x)) * area)[:, None, None]
+        bordered = np.empty((len(x), height + 2, wide), np.float32)
+        flat = bordered.reshape(-1)
         for channel in range(channels):
-            bordered[:] = black[channel] if len(black) > 1 else black[0]
+            bordered[:] = black[channel]
             bordered[:, 1:-1, 1:-1] = x[:, channel]
-            flat = bordered.reshape(-1)
-            upper = _between(flat.take(corner), flat.take(corner + 1), xs)
-            corner += wide
-            lower = _between(flat.take(corner), flat.take(corner + 1), xs)
-            corner -= wide
-            out[:, channel] = _between(upper, lower, ys)
-        return out
+            four = [flat[offset:].take(corners, mode="wrap") for offset in (0, 1, wide, wide + 1)]
+            upper, lower = _between(four[0], four[1], right), _between(four[2], four[3], right)
+            x[:, channel] = _between(upper, lower, down)
 
     return change, 1
+
+
+def _turned(
+    angles: NDArray[np.float32], height: int, width: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+    """Where the pixels of an image turned by each angle come from, `K x H x W`, in one with a border of 1.
+
+    The number of the upper left of the four pixels around the place, and the shares of the lower and of the
+    right ones. Places beyond the border are held on it.
+    """
+    rows = (np.arange(height, dtype=np.float32) - np.float32((height - 1) / 2))[:, None]
+    columns = (np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2))[None, :]
+    cosine, sine = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
+    top, down = _inside(cosine * rows + np.float32((height + 1) / 2), sine * columns, height)
+    left, right = _inside(sine * rows + np.float32((width + 1) / 2), -cosine * columns, width)
+    top *= np.float32(width + 2)
+    top += left
+    return top.astype(np.intp), down, right
+
+
+def _inside(
+    one: NDArray[np.float32], other: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Places `one - other` of the image with its border: the pixel before each, and the share of the next."""
+    places = one - other
+    np.maximum(places, np.float32(0), out=places)
+    np.minimum(places, np.float32(size + 0.999), out=places)
+    before = np.floor(places)
+    places -= before
+    return before, places
 
 
 def _between(
@@ -170,7 +207,7 @@ def _brightness(how: Brightness, shape: Shape, scale: Scale, seed: int) -> tuple
 
 
 def _noise(how: Noise, shape: Shape, scale: Scale, seed: int) -> tuple[_Change, int]:
-    size = int(np.prod(shape, dtype=np.int64))
+    size = product(shape)
     table = _normal_numbers(seed, size + NOISE_NUMBERS)
     pieces = sliding_window_view(table, size)
     reach = _by_channel(scale.range, len(shape)) * np.float32(how.deviation)

@@ -15,13 +15,14 @@ are made ahead by threads, a few batches at most.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
+from cnnspec.layers.base import product
 from cnnspec.training.augmentation import Augmenter
 from cnnspec.training.datasets.dataset import DataSet, rows_of
 from cnnspec.training.datasets.workers import workers
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.recipe import Augmentation
+    from cnnspec.training.datasets.dataset import Labels
 
 AHEAD: Final = 2
-"""Batches that are made ahead, beside the one that each thread is making."""
+"""Pieces that are made ahead, beside the one that each thread is making."""
+PIECE_VALUES: Final = 2**17
+"""Small batches are made several at a time, up to so many values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Batch:
         return len(self.x) if self.indices is None else len(self.indices)
 
 
-Make = Callable[[], Batch]
-"""What gives a batch when it is called, in any thread."""
+Make = Callable[[], Sequence[Batch]]
+"""What gives some batches, a piece, when it is called, in any thread."""
 
 
 class Feed:
@@ -68,7 +72,8 @@ class Feed:
 
     def __init__(self, makes: Iterator[Make], threads: int = 0) -> None:
         self._makes = makes
-        self._coming: deque[Future[Batch]] = deque()
+        self._made: deque[Batch] = deque()
+        self._coming: deque[Future[Sequence[Batch]]] = deque()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="cnnspec-feed") if threads else None
         self._ahead = threads + AHEAD
 
@@ -76,6 +81,11 @@ class Feed:
         return self
 
     def __next__(self) -> Batch:
+        while not self._made:
+            self._made.extend(self._next_piece())
+        return self._made.popleft()
+
+    def _next_piece(self) -> Sequence[Batch]:
         if self._pool is None:
             return next(self._makes)()
         while len(self._coming) < self._ahead and (make := next(self._makes, None)) is not None:
@@ -87,6 +97,7 @@ class Feed:
     def close(self) -> None:
         """Stop: what has been made is dropped, and no thread stays."""
         self._makes = iter(())
+        self._made.clear()
         self._coming.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
@@ -123,33 +134,48 @@ def feed(
         augment: what is done to each sample, in this order.
     """
     x, labels, count = data.train_x, data.train_y, len(data.train_y)
-    order = shuffled(count, seed, epoch)
-    pieces = (order[start : start + batch] for start in range(first * batch, count, batch))
+    order = shuffled(count, seed, epoch)[first * batch :]
     if isinstance(x, np.ndarray) and not augment:
-        return Feed(_given(Batch(x, labels, rows)) for rows in pieces)
+        return Feed(iter([_given(Batch(x, labels, rows) for rows in _cut(order, batch))]))
     change = Augmenter(augment, data.sample_shape, count, data.scale, seed, epoch)
 
     def make(rows: NDArray[np.int64]) -> Make:
-        return lambda: Batch(change(rows_of(x, rows), rows), labels[rows], None)
+        return lambda: _batches(change(rows_of(x, rows), rows), labels[rows], batch)
 
+    pieces = _cut(order, _piece(batch, data))
     return Feed((make(rows) for rows in pieces), 1 if isinstance(x, np.ndarray) else workers())
 
 
 def held_out(data: DataSet, *, batch: int) -> Feed:
     """The test part in its order: one piece where it is in memory, otherwise pieces of `batch` samples."""
-    x, labels, count = data.test_x, data.test_y, len(data.test_y)
+    x, labels = data.test_x, data.test_y
     if isinstance(x, np.ndarray):
-        return Feed(iter([_given(Batch(x, labels, None))]))
+        return Feed(iter([_given([Batch(x, labels, None)])]))
 
     def make(rows: NDArray[np.int64]) -> Make:
-        return lambda: Batch(rows_of(x, rows), labels[rows], None)
+        return lambda: _batches(rows_of(x, rows), labels[rows], batch)
 
-    pieces = (np.arange(start, min(start + batch, count)) for start in range(0, count, batch))
+    pieces = _cut(np.arange(len(labels)), _piece(batch, data))
     return Feed((make(rows) for rows in pieces), workers())
 
 
-def _given(batch: Batch) -> Make:
-    return lambda: batch
+def _piece(batch: int, data: DataSet) -> int:
+    """Samples that are made at a time: those of whole batches."""
+    return batch * max(1, PIECE_VALUES // (batch * product(data.sample_shape)))
+
+
+def _cut(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _batches(x: NDArray[np.float32], labels: Labels, batch: int) -> list[Batch]:
+    starts = range(0, len(x), batch)
+    return [Batch(x[at : at + batch], labels[at : at + batch], None) for at in starts]
+
+
+def _given(batches: Iterable[Batch]) -> Make:
+    made = tuple(batches)
+    return lambda: made
 
 
 def batches_in(data: DataSet, batch: int) -> int:
