@@ -158,8 +158,8 @@ def _inside(
     """Places `one - other` of the image with its border: the pixel before each, and the share of the next."""
     places = one - other
     np.maximum(places, np.float32(0), out=places)
-    np.minimum(places, np.float32(size + 0.999), out=places)
-    before = np.floor(places)
+    np.minimum(places, np.float32(size + 1), out=places)
+    before = np.minimum(np.floor(places), np.float32(size))  # so that there is a next one
     places -= before
     return before, places
 
