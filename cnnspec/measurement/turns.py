@@ -6,14 +6,13 @@ wait for each other by spinning for a while; a rest before each turn lets them s
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from cnnspec.measurement.processes import used_by_others
 from cnnspec.numpy_backend.blas import cores
 
 Step = Callable[[], object]
@@ -22,7 +21,6 @@ REST: Final = 0.2
 """Seconds before each turn."""
 TOLERATED: Final = 0.1
 """Processors that others may take of those that are measured."""
-PROCESSORS: Final = Path("/proc/stat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +87,3 @@ def turn(step: Step, seconds: float, rest: float = REST) -> float:
         count += 1
         if (passed := time.perf_counter() - start) >= seconds:
             return passed / count
-
-
-def used_by_others() -> float:
-    """Processor seconds that all but this process have used; 0 where the system does not tell."""
-    if not PROCESSORS.exists():
-        return 0.0
-    ticks = [int(word) for word in PROCESSORS.read_text().partition("\n")[0].split()[1:9]]
-    idle = ticks[3] + ticks[4]
-    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK") - time.process_time()

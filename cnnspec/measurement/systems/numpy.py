@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import numpy as np
@@ -11,60 +11,67 @@ from numpy.typing import NDArray
 from cnnspec.measurement.systems.base import SYSTEMS, System, Way
 from cnnspec.measurement.task import Task
 from cnnspec.measurement.turns import Step
-from cnnspec.numpy_backend import Model, compile_graph
+from cnnspec.numpy_backend import Model, Plan, make_plan
 from cnnspec.numpy_backend.blas import cores
-from cnnspec.training.model import TrainableModel, build_model
+from cnnspec.training.model import TrainableModel
+
+Change = Callable[[Plan], Plan]
 
 
-def workers(task: Task) -> int | None:
-    """As many as the task has threads; the plan's own choice where these are all."""
-    return None if task.threads == cores() else task.threads
+def unchanged(plan: Plan) -> Plan:
+    """The plan itself."""
+    return plan
 
 
-def trainable(task: Task) -> TrainableModel:
-    """The model that learns."""
-    return build_model(
-        task.graph, task.facts, task.recipe, batch=task.batch, weights=task.weights, workers=workers(task)
+def plan_for(task: Task) -> Plan:
+    """The plan of a task; it chooses the workers where the task has all processors."""
+    return make_plan(
+        task.graph,
+        task.facts,
+        batch=task.batch,
+        training=task.training,
+        loss=task.recipe.loss if task.training else None,
+        workers=None if task.threads == cores() else task.threads,
     )
 
 
-def predicting(task: Task) -> Model:
-    """The model that predicts."""
-    model = compile_graph(task.graph, task.facts, batch=task.batch, training=False, workers=workers(task))
+def trainable(task: Task, change: Change = unchanged) -> TrainableModel:
+    """The model that learns."""
+    return TrainableModel(predicting(task, change), task.recipe)
+
+
+def predicting(task: Task, change: Change = unchanged) -> Model:
+    """The model that runs."""
+    model = Model(change(plan_for(task)))
     for name, array in task.weights.items():
         model.weights[name] = array
     return model
 
 
-def _train(task: Task) -> Step:
-    model, random = trainable(task), np.random.default_rng(task.seed)
+def step_of(task: Task, model: TrainableModel | Model) -> Step:
+    """A step of training, on rows drawn from the pool, or of prediction on one batch after the other."""
     several = len(task.inputs) > 1
     x = cast("NDArray[np.float32]", task.inputs) if several else task.inputs[0]  # as `Model` takes them
+    if isinstance(model, TrainableModel):
+        random = np.random.default_rng(task.seed)
+        return lambda: model.train_batch(x, task.labels, random.integers(0, task.images, task.batch)).loss
+    rows = task.rows()
 
-    def step() -> float:
-        rows = random.integers(0, task.images, task.batch)
-        return model.train_batch(x, task.labels, rows).loss
-
-    step()
-    return step
-
-
-def _predict(task: Task) -> Step:
-    model, rows = predicting(task), task.rows()
-
-    def step() -> object:
+    def predict() -> object:
         batch = next(rows)
-        return model.forward(
-            tuple(array[batch] for array in task.inputs) if several else task.inputs[0][batch]
-        )
+        return model.forward(tuple(array[batch] for array in task.inputs) if several else x[batch])
 
-    several = len(task.inputs) > 1
+    return predict
+
+
+def _make(task: Task) -> Step:
+    step = step_of(task, trainable(task) if task.training else predicting(task))
     step()
     return step
 
 
 def _ways(task: Task) -> Iterator[Way]:
-    yield Way("", _train if task.training else _predict)
+    yield Way("", _make)
 
 
 SYSTEMS["cnnspec"] = System("cnnspec", ("numpy",), "", True, _ways, lambda threads: None)

@@ -1,0 +1,84 @@
+"""The peak memory of a step: what the plan predicts, and what a process of its own then takes.
+
+A process makes the step, runs it a few times, and compares the most memory that was resident with what was
+before the system built anything: the system itself, the images of the pool and the initial weights do not
+count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cnnspec.language.source import Source
+from cnnspec.measurement.processes import peak_memory, tells
+from cnnspec.measurement.systems.numpy import plan_for
+from cnnspec.network.check import check_source
+
+if TYPE_CHECKING:
+    from cnnspec.measurement.systems import Way
+    from cnnspec.measurement.task import Task
+
+STEPS: Final = 3
+SMALL: Final = "network Small { input 1x8x8\n conv 2 3x3 -> relu -> batchnorm -> maxpool 2x2 -> dense 3 }"
+_CHILD: Final = "import sys; from cnnspec.measurement.memory import child; child(*sys.argv[1:])"
+
+
+def predicted_bytes(task: Task) -> int:
+    """All memory of the model; plain gradient descent keeps nothing beside it."""
+    return plan_for(task).total_bytes
+
+
+def can_measure() -> bool:
+    """Whether the system tells what is resident."""
+    return tells()
+
+
+def measured_bytes(task: Task, system: str) -> int | None:
+    """The most that a step takes in a system in its plainest mode; nothing where it does not work."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder) / "task", Path(folder) / "found"
+        given.write_bytes(pickle.dumps(replace(task)))  # without what it has cached
+        words = [sys.executable, "-c", _CHILD, str(given), system, str(found)]
+        subprocess.run(words, capture_output=True, check=False, env={**os.environ, **_one_arena()})
+        return json.loads(found.read_text())["bytes"] if found.exists() else None
+
+
+def _one_arena() -> dict[str, str]:
+    """Glibc gives freed memory back at once, so that the peak of one step does not hide in the next."""
+    return {"MALLOC_ARENA_MAX": "1"}
+
+
+def child(given: str, system: str, found: str) -> None:
+    """What the process does: write the bytes into a file."""
+    from cnnspec.measurement.systems import SYSTEMS
+
+    task: Task = pickle.loads(Path(given).read_bytes())
+    SYSTEMS[system].threads(task.threads)
+    way = next(SYSTEMS[system].ways(task), None)
+    if way is None:
+        return
+    _run(way, replace(task, **_small()))
+    ready = task.inputs, task.weights, task.labels if task.training else None
+    with peak_memory() as peak:
+        _run(way, task)
+    Path(found).write_text(json.dumps({"bytes": peak[0], "arrays": len(ready)}))
+
+
+def _run(way: Way, task: Task) -> None:
+    step = way.make(task)
+    for _ in range(STEPS):
+        step()
+
+
+def _small() -> dict[str, Any]:
+    """A network with which a system loads all that it loads once."""
+    graph, facts = check_source(Source("small", SMALL)).network()
+    return {"graph": graph, "facts": facts, "batch": 2}
