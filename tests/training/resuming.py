@@ -1,5 +1,6 @@
 """Runs of a small network in processes of their own, killed and gone on with; what the tests of it share."""
 
+import contextlib
 import hashlib
 import os
 import random
@@ -69,14 +70,18 @@ def digests(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in KEPT}
 
 
-def kill_at(here: Path, out: Path, seconds: float) -> int:
-    """Begin a run, kill it so long after its record was written; below 0, so long after it was begun."""
+def kill_at(here: Path, out: Path, saves: int, seconds: float) -> int:
+    """Begin a run, and kill it so long after so many checkpoints of it were seen; 0: after its record was."""
+    checkpoint, seen = out / "checkpoint.safetensors", set()
     with subprocess.Popen(
         words("small.cnn", "--out", str(out), "--quiet"), cwd=here, stdout=subprocess.DEVNULL
     ) as process:
-        while seconds >= 0 and not (out / "run.json").exists() and process.poll() is None:
-            time.sleep(0.001)
-        time.sleep(abs(seconds))
+        while (
+            process.poll() is None and saves >= 0 and (len(seen) < saves or not (out / "run.json").exists())
+        ):
+            with contextlib.suppress(FileNotFoundError):
+                seen.add(checkpoint.stat().st_mtime_ns)
+        time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
     return process.returncode
 
@@ -94,7 +99,10 @@ def check_loadable(out: Path) -> str:
     return f"epoch {position.epoch}, batch {position.batch}"
 
 
-def moments(count: int, longest: float) -> list[float]:
-    """Moments to kill at: most while it trains, some while it starts."""
+def moments(count: int, most: int) -> list[tuple[int, float]]:
+    """Moments to kill at, for `kill_at`: most while it saves all the time, some while it starts."""
     chance = random.Random(1)
-    return [chance.uniform(-0.5, 0) if i % 10 == 9 else chance.uniform(0, longest) for i in range(count)]
+    return [
+        (-1, chance.uniform(0, 0.5)) if i % 10 == 9 else (chance.randint(0, most), chance.uniform(0, 0.01))
+        for i in range(count)
+    ]

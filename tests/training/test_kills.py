@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cnnspec.training.record import read_record
 from tests.training.resuming import check_loadable, digests, kill_at, moments, train, write_spec
 
 EPOCHS = 10
+SAVES = 15 * EPOCHS
+"""Batches, and so checkpoints; who looks at the file may miss some."""
 
 
 @pytest.fixture(scope="module")
@@ -22,20 +23,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def hunt(here: Path, kills: int, resumed: int) -> None:
     expected = digests(here / "whole")
-    record = read_record(here / "whole" / "run.json")
-    assert record.timing is not None
-    longest = 0.8 * record.timing.total_seconds
     stands = []
-    for number, moment in enumerate(moments(kills, longest)):
+    for number, (saves, seconds) in enumerate(moments(kills, SAVES)):
         out = here / f"killed-{number}"
-        kill_at(here, out, moment)
+        kill_at(here, out, saves, seconds)
         stands.append(check_loadable(out))
         if number % (kills // resumed) == 0:
             result = train(here, "small.cnn", "--out", str(out), "--resume", "--quiet")
             assert result.returncode == 0, (stands[-1], result.stderr)
             assert digests(out) == expected, stands[-1]
     print(f"{kills} kills, at: {', '.join(sorted(stands))}")
-    assert len(set(stands)) > kills // 4
+    assert len(set(stands)) > kills // 2
 
 
 def test_a_run_that_was_killed_goes_on_as_if_it_never_was(whole: Path):
