@@ -5,6 +5,7 @@ Headers are read before anything is decoded: an image of too many pixels is refu
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,7 +133,8 @@ def header(path: Path) -> tuple[int, int]:
             with image_module.open(path, formats=FORMATS) as image:
                 (width, height), mode = image.size, image.mode
         except (image_module.DecompressionBombWarning, image_module.DecompressionBombError) as error:
-            raise _too_large(path, str(error)) from error
+            pixels = re.search(r"\d+ pixels", str(error))
+            raise _too_large(path, pixels.group() if pixels else "a decompression bomb") from error
         except Exception as error:  # what Pillow raises for damaged headers has no common base
             raise DataError(f"{path}: is not an image in PNG or JPEG ({_reason(error, path)})") from error
     if width * height > MOST_PIXELS:
@@ -183,5 +185,7 @@ def _upright(image: Any) -> Any:  # noqa: ANN401 - Pillow is imported late
 def _reason(error: Exception, path: Path) -> str:
     text = str(error).replace(f"'{path}'", "the file").replace(str(path), "the file")
     if "cannot identify" in text:
+        if not path.stat().st_size:
+            return "it is empty"
         return "its first bytes are those of something else"
     return (text or type(error).__name__)[:100]

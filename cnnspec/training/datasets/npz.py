@@ -152,13 +152,20 @@ def _entries(path: Path) -> dict[str, Entry]:
             named = {info.filename.removesuffix(".npy"): info for info in infos}
             found = {}
             for name in named.keys() & known:
-                with archive.open(named[name]) as stream:
-                    found[name] = _header(path, name, named[name], stream)
+                found[name] = _entry(path, name, named[name], archive)
             return found or _nothing(path, list(named))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as e:
         raise DataError(f"{path}: is not an archive of NumPy arrays, or is damaged ({_reason(e)})") from e
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _entry(path: Path, name: str, info: zipfile.ZipInfo, archive: zipfile.ZipFile) -> Entry:
+    try:
+        with archive.open(info) as stream:
+            return _header(path, name, info, stream)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: `{name}` is damaged ({_reason(error)})", AGAIN) from error
 
 
 def _nothing(path: Path, names: list[str]) -> dict[str, Entry]:
@@ -167,7 +174,7 @@ def _nothing(path: Path, names: list[str]) -> dict[str, Entry]:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:80].lower()
+    return (str(error).partition("\n")[0] or type(error).__name__)[:80].lower()
 
 
 def _header(path: Path, name: str, info: zipfile.ZipInfo, stream: IO[bytes]) -> Entry:
@@ -177,8 +184,10 @@ def _header(path: Path, name: str, info: zipfile.ZipInfo, stream: IO[bytes]) -> 
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _newer_header
         shape, fortran, dtype = read(stream, max_header_size=MOST_HEADER)
-    except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:
-        raise DataError(f"{where} has a damaged header ({_reason(error)})", AGAIN) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise
+    except Exception as error:  # what NumPy raises for damaged headers has no common base
+        raise DataError(f"{where} has a damaged header", AGAIN) from error
     if dtype.hasobject:
         raise DataError(
             f"{where} holds Python objects: reading them would run whatever code they hold",
@@ -227,7 +236,8 @@ def _check_pair(x: Entry, y: Entry) -> None:
         raise DataError(f"{x} is {words(x.shape)}: it holds no samples")
     if not y.shape or x.shape[0] != y.shape[0]:
         count = y.shape[0] if y.shape else 1
-        raise DataError(f"{x.path}: `{x.name}` holds {x.shape[0]} samples, but `{y.name}` {count} labels")
+        labels = "1 label" if count == 1 else f"{count} labels"
+        raise DataError(f"{x.path}: `{x.name}` holds {x.shape[0]} samples, but `{y.name}` {labels}")
 
 
 # --- labels -----------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ Windows are cut when they are asked for, so that the numbers lie in memory once.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ LONGEST_LINE: Final = 2**17
 """Characters of a line beyond which a file is no table of numbers."""
 LEAST_BYTES: Final = 2
 """Of a number in the file, with its comma."""
+LARGEST: Final = float(np.finfo(np.float32).max)
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -150,7 +150,7 @@ def _values(path: Path, names: tuple[str, ...]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         values = numbers.astype(np.float32)
     if not np.isfinite(values).all():
-        raise DataError(f"{path}: holds a number that is too large, {np.abs(numbers).max():g}")
+        raise _located(path, names)
     return values
 
 
@@ -187,7 +187,7 @@ def _fault(cell: str) -> tuple[str, str] | None:
             return f"holds {cell}, which is no number", "fill the gap, or leave the row out"
         help = "every column must hold numbers: leave out those of dates or names"
         return f"holds `{cell[:40]}`, which is no number", help
-    if not math.isfinite(float(cell)):
+    if abs(float(cell)) > LARGEST:
         return f"holds {cell[:40]}, which is too large", "leave the row out"
     return None
 

@@ -162,7 +162,7 @@ def _check_format(path: Path, form: Format, rate: int) -> None:
     help = CONVERT.format(rate=rate)
     if form.encoding != PCM:
         name = ENCODINGS.get(form.encoding, f"encoding {form.encoding}")
-        raise DataError(f"{path}: its samples are in {name}, and must be in PCM, not compressed", help)
+        raise DataError(f"{path}: its samples are {name}, and must be whole numbers, PCM", help)
     if form.channels != 1:
         raise DataError(f"{path}: has {form.channels} channels, and must have one", help)
     if form.rate != rate:
