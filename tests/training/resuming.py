@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from cnnspec.cli.main import main
 from cnnspec.training.record import read_record
 from cnnspec.training.run_folder import RunFolder
 
@@ -52,6 +54,7 @@ def words(*arguments: str) -> list[str]:
 
 
 def train(here: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    """`cnnspec run` in a process of its own."""
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     return subprocess.run(
         words(*arguments),
@@ -63,6 +66,17 @@ def train(here: Path, *arguments: str, **options) -> subprocess.CompletedProcess
         check=False,
         **options,
     )
+
+
+def called(here: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`cnnspec` in this process, which is much faster."""
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.chdir(here), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        try:
+            status = main(arguments)
+        except SystemExit as end:  # a usage error of argparse
+            status = int(str(end.code))
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), error.getvalue())
 
 
 def digests(folder: Path) -> dict[str, str]:

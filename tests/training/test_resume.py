@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.resuming import SPEC, digests, train, words, write_spec
+from tests.training.resuming import SPEC, called, digests, words, write_spec
 
 BLOCKS = """block stage(channels) {
     conv channels 3x3 -> relu
@@ -23,7 +23,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("resume")
     write_spec(here, 2)
     for out, epochs in (("half", "2"), ("whole", "4")):
-        result = train(here, "small.cnn", "--out", out, "--epochs", epochs, "--quiet")
+        result = called(here, "run", "small.cnn", "--out", out, "--epochs", epochs, "--quiet")
         assert result.returncode == 0, result.stderr
     return here
 
@@ -58,7 +58,7 @@ RUN = "runs/Small-1"
 def test_a_run_goes_on_for_longer_as_if_it_was_meant_to(arguments: list[str], here: Path, origin: Path):
     longer = SPEC.replace("EPOCHS", "4").replace("input", "# the digits\n    input")
     (here / "longer.cnn").write_text(longer)  # a comment does not count
-    result = train(here, *arguments)
+    result = called(here, "run", *arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "goes on in runs/Small-1 in epoch 3, from its beginning" in result.stdout
@@ -72,17 +72,17 @@ def test_a_run_goes_on_for_longer_as_if_it_was_meant_to(arguments: list[str], he
 
 def test_a_run_that_is_over_says_so(here: Path):
     before = digests(here / RUN)
-    result = train(here, "--resume", RUN)
+    result = called(here, "run", "--resume", RUN)
     assert (result.returncode, result.stderr) == (0, "")
     assert "all of its 2 epochs are done; --epochs 4 would go on with it" in result.stdout
     assert digests(here / RUN) == before
-    result = train(here, "--resume", RUN, "--epochs", "1")
+    result = called(here, "run", "--resume", RUN, "--epochs", "1")
     assert result.returncode == 1
     assert "has 2 epochs already, more than 1" in result.stderr
 
 
 def test_what_has_not_begun_begins(here: Path, origin: Path):
-    result = train(here, "small.cnn", "--resume", "--out", "new", "--quiet")
+    result = called(here, "run", "small.cnn", "--resume", "--out", "new", "--quiet")
     assert result.returncode == 0
     assert "note: there is no run of Small in new yet: it begins" in result.stderr
     assert digests(here / "new") == digests(origin / "half")
@@ -106,7 +106,7 @@ def test_a_run_that_would_not_be_the_same_is_refused(case: str, here: Path):
     text, options, message = CHANGES[case]
     before = digests(here / RUN)
     write_spec(here, 2, text)
-    result = train(here, "small.cnn", "--resume", "--epochs", "4", *options)
+    result = called(here, "run", "small.cnn", "--resume", "--epochs", "4", *options)
     assert result.returncode == 1
     assert "error: this is not what the run of Small began with:" in result.stderr
     assert message in result.stderr
@@ -117,7 +117,7 @@ def test_a_run_that_would_not_be_the_same_is_refused(case: str, here: Path):
 def test_a_record_that_was_changed_is_noticed(here: Path):
     path = here / RUN / "run.json"
     path.write_text(path.read_text().replace("conv 4 3x3", "conv 4 5x5"))
-    result = train(here, "--resume", RUN, "--epochs", "4")
+    result = called(here, "run", "--resume", RUN, "--epochs", "4")
     assert result.returncode == 1
     assert "run.json does not belong to the checkpoint beside it" in result.stderr
 
@@ -128,7 +128,7 @@ def test_another_machine_is_noticed_and_said(here: Path, origin: Path):
     changed = record(here / RUN)
     changed["threads"] |= {"cpus": 64, "numpy": "1.0"}
     path.write_text(json.dumps(changed))
-    result = train(here, "--resume", RUN, "--epochs", "4")
+    result = called(here, "run", "--resume", RUN, "--epochs", "4")
     assert result.returncode == 0
     assert "and the run had 64: it goes on with 1 worker as before" in result.stderr
     assert "NumPy was 1.0, is " in result.stderr
@@ -141,7 +141,7 @@ def test_other_data_are_noticed(here: Path):
     changed = record(here / RUN)
     changed["preparation"]["labels"] = "0" * 64
     path.write_text(json.dumps(changed))
-    result = train(here, "--resume", RUN, "--epochs", "4")
+    result = called(here, "run", "--resume", RUN, "--epochs", "4")
     assert result.returncode == 1
     assert "the data are not those that this run began with: labels 000" in result.stderr
 
@@ -149,7 +149,7 @@ def test_other_data_are_noticed(here: Path):
 def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(here: Path, origin: Path):
     path = here / RUN / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    result = train(here, "--resume", RUN, "--epochs", "4")
+    result = called(here, "run", "--resume", RUN, "--epochs", "4")
     assert result.returncode == 0
     assert "checkpoint.safetensors is damaged: its checksum is not that of its content" in result.stderr
     assert "going on from runs/Small-1/checkpoint.previous.safetensors" in result.stderr
@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(here: Path, origi
 def test_two_damaged_checkpoints_end_it(here: Path):
     for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
         (here / RUN / name).write_bytes(b"")
-    result = train(here, "--resume", RUN, "--epochs", "4")
+    result = called(here, "run", "--resume", RUN, "--epochs", "4")
     assert result.returncode == 1
     assert "checkpoint.previous.safetensors is damaged: it is empty" in result.stderr
     assert "help: the run cannot go on; begin it anew" in result.stderr
@@ -175,7 +175,7 @@ def test_two_damaged_checkpoints_end_it(here: Path):
     ],
 )
 def test_a_wrong_use_is_one_clear_message(arguments: list[str], message: str, here: Path):
-    result = train(here, *arguments)
+    result = called(here, "run", *arguments)
     assert result.returncode in (1, 2)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -187,11 +187,11 @@ def test_files_that_a_file_uses_go_with_the_run(here: Path):
     (here / "parts").mkdir()
     (here / "parts" / "blocks.cnn").write_text(BLOCKS)
     (here / "uses.cnn").write_text(text)
-    result = train(here, "uses.cnn", "--set", "width=4", "--out", "uses")
+    result = called(here, "run", "uses.cnn", "--set", "width=4", "--out", "uses")
     assert result.returncode == 0, result.stderr
     (here / "uses.cnn").unlink()
     (here / "parts" / "blocks.cnn").unlink()
-    result = train(here, "--resume", "uses", "--epochs", "2")
+    result = called(here, "run", "--resume", "uses", "--epochs", "2")
     assert result.returncode == 0, result.stderr
     assert record(here / "uses")["spec"]["uses"] == {"parts/blocks.cnn": BLOCKS}
     assert record(here / "uses")["parameters"] == {"width": "4"}
@@ -225,8 +225,8 @@ def test_a_signal_finishes_the_batch_saves_and_exits(number: int, here: Path):
     assert "Traceback" not in stderr
     assert record(here / "out")["status"] == "interrupted"
     done = len((here / "out" / "metrics.csv").read_text().splitlines()) - 1
-    assert train(here, "--resume", "out", "--epochs", str(done + 1)).returncode == 0
-    assert train(here, "small.cnn", "--out", "other", "--epochs", str(done + 1)).returncode == 0
+    assert called(here, "run", "--resume", "out", "--epochs", str(done + 1)).returncode == 0
+    assert called(here, "run", "small.cnn", "--out", "other", "--epochs", str(done + 1)).returncode == 0
     assert digests(here / "out") == digests(here / "other")
 
 
@@ -235,7 +235,7 @@ def test_a_second_signal_stops_at_once(here: Path):
     assert status == 130
     assert "Traceback" not in stderr
     done = len((here / "out" / "metrics.csv").read_text().splitlines()) - 1
-    assert train(here, "--resume", "out", "--epochs", str(done + 1)).returncode == 0
+    assert called(here, "run", "--resume", "out", "--epochs", str(done + 1)).returncode == 0
 
 
 def test_two_processes_do_not_share_a_folder(here: Path):
@@ -244,7 +244,7 @@ def test_two_processes_do_not_share_a_folder(here: Path):
         assert process.stdout is not None
         while not process.stdout.readline().startswith("    1 "):
             assert process.poll() is None
-        result = train(here, "--resume", "out")
+        result = called(here, "run", "--resume", "out")
         process.kill()
     assert result.returncode == 1
     assert "another process is training in out" in result.stderr

@@ -86,7 +86,7 @@ def test_a_run_leaves_its_files_and_says_so(here: Path):
     assert result.returncode == 0
     assert result.stderr == ""
     folder = here / "runs" / "Small-1"
-    assert names(folder) == FILES
+    assert names(folder) == sorted([*FILES, "report.html"])
     assert [row["epoch"] for row in rows(folder)] == ["1", "2", "3"]
     lines = result.stdout.splitlines()
     assert lines[0] == "Small on digits: 410 parameters, 1,437 images to train, 360 to test"

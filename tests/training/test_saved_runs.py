@@ -14,6 +14,7 @@ from cnnspec.recipe import Digits
 from cnnspec.training import TrainingError, load_data
 from cnnspec.training.runs import load_run
 from tests.training.idx_files import write_set
+from tests.training.resuming import called
 
 SPEC = """network Small {
     input 1x12x12
@@ -54,11 +55,9 @@ def command(here: Path, *words: str, **options) -> subprocess.CompletedProcess[s
 
 
 def spoken(here: Path, *words: str) -> tuple[int, str, str]:
-    result = command(here, *words)
-    error = result.stderr.decode()
-    assert "Traceback" not in error
-    assert "internal error" not in error
-    return result.returncode, result.stdout.decode(), error
+    result = called(here, *words)
+    assert "internal error" not in result.stderr
+    return result.returncode, result.stdout, result.stderr
 
 
 def save_digits(here: Path, count: int) -> tuple[list[str], np.ndarray, np.ndarray]:
