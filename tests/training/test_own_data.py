@@ -201,6 +201,14 @@ def test_fortrans_order_is_kept(tmp_path):
     np.testing.assert_array_equal(data.test_x, x)
 
 
+def test_parts_of_their_own_can_be_normalised(tmp_path):
+    x = np.random.default_rng(0).random((9, 2, 5), np.float32)
+    y = np.arange(9) % 3
+    np.savez(tmp_path / "some.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    data = load_data(Npz(path=str(tmp_path / "some.npz"), normalize=True))
+    np.testing.assert_allclose(data.train_x.mean((0, 2)), 0, atol=1e-6)
+
+
 def test_targets_are_numbers_and_have_a_shape(tmp_path, streamed):
     random = np.random.default_rng(0)
     x, y = random.random((40, 1, 90), np.float32), random.random(40)

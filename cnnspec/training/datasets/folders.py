@@ -73,15 +73,17 @@ def existing(path: str, *, folder: bool) -> Path:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if there:
         raise DataError(f"{path} is a {other}, and a {noun} is needed")
-    near = did_you_mean(found.name, _names(found.parent))
+    near = did_you_mean(found.name, _names(found.parent, folders=folder))
     raise DataError(
         f"there is no {noun} {path}", *(near or ("paths in a .cnn file are relative to its folder",))
     )
 
 
-def _names(folder: Path) -> tuple[str, ...]:
+def _names(folder: Path, *, folders: bool) -> tuple[str, ...]:
+    """The folders that a folder holds, or the files."""
     try:
-        return tuple(sorted(os.listdir(folder))[:1000])
+        with os.scandir(folder) as entries:
+            return tuple(sorted(entry.name for entry in entries if entry.is_dir() == folders)[:1000])
     except OSError:
         return ()
 

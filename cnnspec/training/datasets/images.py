@@ -74,11 +74,11 @@ def read_images(kind: Images) -> Parts:
 
 
 def survey(kind: Images) -> tuple[int, int]:
-    """The number of images, and the values of them all; the size is that of the first."""
+    """The number of images, and the bytes of them all; the size is that of the first."""
     pillow()
     found = listings(kind, SUFFIXES)
     count = len(found.train.files) + len(found.test.files)
-    return count, count * product(_sample_shape(kind, found.train.files[:1]))
+    return count, count * product(_sample_shape(kind, found.train.files[:1])) * room.FLOAT_BYTES
 
 
 def pillow() -> Any:  # noqa: ANN401 - the module, imported late

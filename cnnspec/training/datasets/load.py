@@ -181,7 +181,7 @@ def _from_path(kind: DataKind, data_dir: Path | None, progress: Progress) -> Par
 
 
 def _survey(kind: DataKind) -> tuple[int, int]:
-    """The samples of both parts, and the values of them all, at most."""
+    """The samples of both parts, and the bytes that they take in memory, at most."""
     match kind:
         case Images():
             return images.survey(kind)

@@ -128,10 +128,10 @@ def read_npz(kind: Npz) -> Parts:
 
 
 def survey(kind: Npz) -> tuple[int, int]:
-    """The number of samples, and the values of them all."""
+    """The number of samples, and the bytes that they take in memory while they are read."""
     path = existing(kind.path, folder=False)
     arrays = [x for x, _ in _pairs(path, _entries(path))]
-    return sum(x.shape[0] for x in arrays), sum(x.values for x in arrays)
+    return sum(x.shape[0] for x in arrays), sum(_bytes(x) for x in arrays)
 
 
 def _classes(part: Part) -> NDArray[np.int64]:
@@ -311,7 +311,7 @@ def _whole(x: Entry, label: Any, limit: int | None) -> Part:  # noqa: ANN401 - o
 
 def _loaded(x: Entry) -> NDArray[np.float32] | np.memmap[Any, Any]:
     """All samples as floats where they fit, else mapped from the file; every value is a number."""
-    if room.fits(x.values * (room.FLOAT_BYTES + x.dtype.itemsize)):
+    if room.fits(_bytes(x)):
         array = _array(x)
         _check_numbers(array, x)
         return _scaled(array, x)
@@ -327,6 +327,11 @@ def _loaded(x: Entry) -> NDArray[np.float32] | np.memmap[Any, Any]:
     return mapped
 
 
+def _bytes(x: Entry) -> int:
+    """The most that reading takes: the values as they are and as floats, or all floats and the parts."""
+    return x.values * (room.FLOAT_BYTES + max(x.dtype.itemsize, room.FLOAT_BYTES))
+
+
 def _check_numbers(array: NDArray[Any], x: Entry) -> None:
     if x.dtype.kind != "f":
         return
@@ -337,7 +342,7 @@ def _check_numbers(array: NDArray[Any], x: Entry) -> None:
 
 def _scaled(array: NDArray[Any], x: Entry) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, np.float32)
+        result = np.array(array, np.float32, order="C")
     if x.dtype == np.uint8:
         result /= np.float32(BYTE_RANGE)
     if x.dtype.itemsize > room.FLOAT_BYTES and x.dtype.kind == "f":

@@ -19,7 +19,6 @@ def fits(size: int) -> bool:
     return available is None or size <= available * SHARE
 
 
-def kept(values: int) -> int:
-    """The bytes that so many values take: as floats, or those of a stream where they do not fit."""
-    size = values * FLOAT_BYTES
+def kept(size: int) -> int:
+    """The bytes that samples of so many bytes take: those of a stream where they do not fit."""
     return size if fits(size) else STREAM_BYTES

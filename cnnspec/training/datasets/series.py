@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 MOST_COLUMNS: Final = 4096
 LONGEST_LINE: Final = 2**17
 """Characters of a line beyond which a file is no table of numbers."""
-LEAST_BYTES: Final = 2
-"""Of a number in the file, with its comma."""
+BYTES: Final = 12
+"""A number is read as float64, and kept as float32 besides."""
+CHUNK_BYTES: Final = 2**20
 LARGEST: Final = float(np.finfo(np.float32).max)
 NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -63,7 +64,9 @@ def read_series(kind: Csv) -> Parts:
         DataError: the file is no table of numbers, or too short for a window in each part.
     """
     path = existing(kind.path, folder=False)
-    _check_size(path)
+    rows, numbers = _counted(path)
+    if not room.fits(numbers * BYTES):
+        raise DataError(f"{path}: holds too many numbers for the memory of this computer ({numbers:,})")
     names = _heading(path)
     values = _values(path, names)
     column = _target(kind, path, names, values.shape[1])
@@ -80,16 +83,23 @@ def read_series(kind: Csv) -> Parts:
 
 
 def survey(kind: Csv) -> tuple[int, int]:
-    """Samples and values at most, by the size of the file."""
-    values = existing(kind.path, folder=False).stat().st_size // LEAST_BYTES + 1
-    return values, 4 * values
+    """Samples at most, and the bytes that the numbers take while they are read."""
+    path = existing(kind.path, folder=False)
+    rows, numbers = _counted(path)
+    return max(1, rows), numbers * BYTES
 
 
-def _check_size(path: Path) -> None:
-    """The numbers are read as float64, and kept as float32 besides."""
-    size = path.stat().st_size
-    if not room.fits(size // LEAST_BYTES * 12):
-        raise DataError(f"{path}: is too large for the memory of this computer ({size:,} bytes)")
+def _counted(path: Path) -> tuple[int, int]:
+    """How many rows and numbers a file can hold, by its commas and its lines."""
+    lines, commas = 1, 0
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(CHUNK_BYTES):
+                lines += piece.count(b"\n")
+                commas += piece.count(b",")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return lines, lines + commas
 
 
 def _part(values: NDArray[np.float32], kind: Csv, column: int, starts: NDArray[np.int64]) -> Part:

@@ -79,10 +79,10 @@ def read_wavs(kind: Wav) -> Parts:
 
 
 def survey(kind: Wav) -> tuple[int, int]:
-    """The number of recordings, and the values of them all."""
+    """The number of recordings, and the bytes of them all."""
     found = listings(kind, SUFFIXES)
     count = len(found.train.files) + len(found.test.files)
-    return count, count * kind.length
+    return count, count * kind.length * room.FLOAT_BYTES
 
 
 def _part(listing: Listing, kind: Wav, loaded: bool) -> Part:
