@@ -234,12 +234,12 @@ class Model:
         self._check_count(count)
         self._check_enough(count)
         self.step += 1
-        weight = loss.weight(targets if indices is None else targets[indices]) or 1.0
+        weight = loss.weight(targets if indices is None else targets[indices])
 
         task = Learn((*arrays, targets), (), len(arrays), indices, weight)
         tally = self._run(task, count, training=True, step=self.step)
         self._sum_up(count)
-        return BatchResult(tally.loss / weight, tally.correct, count, weight)
+        return BatchResult(tally.loss / (weight or 1.0), tally.correct, count, weight)
 
     def evaluate(self, x: Given, labels: NDArray[np.number]) -> BatchResult:
         """The mean loss over any number of images, without gradients.
@@ -251,11 +251,11 @@ class Model:
         arrays = self.inputs.samples(x, "x")
         count = len(arrays[0])
         targets = loss.targets(labels, count)
-        weight = loss.weight(targets) or 1.0
+        weight = loss.weight(targets)
 
         task = Judge((*arrays, targets), (), len(arrays))
         tally = self._run(task, count, training=False, step=self.step)
-        return BatchResult(tally.loss / weight, tally.correct, count, weight)
+        return BatchResult(tally.loss / (weight or 1.0), tally.correct, count, weight)
 
     def close(self) -> None:
         """End the workers; a later call starts them again."""
