@@ -236,7 +236,7 @@ class Model:
         self.step += 1
         weight = loss.weight(targets if indices is None else targets[indices])
 
-        task = Learn((*arrays, targets), (), len(arrays), indices, weight)
+        task = Learn((*arrays, targets), (), len(arrays), indices, weight or 1.0)
         tally = self._run(task, count, training=True, step=self.step)
         self._sum_up(count)
         return BatchResult(tally.loss / (weight or 1.0), tally.correct, count, weight)
