@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 from cnnspec.language.source import Source
 from cnnspec.measurement.processes import peak_memory, tells
 from cnnspec.measurement.systems.numpy import plan_for
+from cnnspec.measurement.task import CannotMeasure
 from cnnspec.network.check import check_source
+from cnnspec.network.table import in_bytes
+from cnnspec.training.machine import available_memory
 
 if TYPE_CHECKING:
     from cnnspec.measurement.systems import Way
@@ -34,6 +37,22 @@ _CHILD: Final = "import sys; from cnnspec.measurement.memory import child; child
 def predicted_bytes(task: Task) -> int:
     """All memory of the model; plain gradient descent keeps nothing beside it."""
     return plan_for(task).total_bytes
+
+
+def check_fits(task: Task) -> None:
+    """Refuse what memory does not hold, before anything is allocated.
+
+    Raises:
+        CannotMeasure: the network or the pool of images is too large.
+    """
+    pool = task.images * task.image_bytes
+    needed, available = predicted_bytes(task) + pool, available_memory()
+    if available is not None and needed > available:
+        raise CannotMeasure(
+            f"a batch of {task.batch} needs {in_bytes(needed)} of memory, of which images {in_bytes(pool)},"
+            f" and {in_bytes(available)} are available",
+            "use a smaller --batch" if task.batch > 1 else None,
+        )
 
 
 def can_measure() -> bool:

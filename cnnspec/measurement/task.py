@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnspec.layers import product
 from cnnspec.layers.embedding import Embedding
+from cnnspec.network.graph import FLOAT_BYTES
 from cnnspec.recipe import CrossEntropy, Recipe, Sgd
 from cnnspec.training.initializers import initial_weights
 
@@ -61,11 +62,15 @@ class Task:
         named = initial_weights(self.graph, self.facts, self.recipe)
         return {name: np.asarray(values, np.float32) for name, values in named}
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image, of all inputs together."""
+        return sum(product(self.facts.shape(source)) for source in self.graph.sources()) * FLOAT_BYTES
+
     @cached_property
     def images(self) -> int:
         """How many images the pool has: whole batches."""
-        each = sum(product(self.facts.shape(source)) for source in self.graph.sources()) * 4
-        fitting = min(MOST_IMAGES, MOST_BYTES // each) // self.batch
+        fitting = min(MOST_IMAGES, MOST_BYTES // self.image_bytes) // self.batch
         return max(fitting, 2) * self.batch
 
     @cached_property
