@@ -169,6 +169,7 @@ def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> 
         job = resume_job(folder, record, arguments.data_dir, epochs, watch)
         if _is_over(job, path, arguments):
             return OK
+        _check_memory(job.subject)
         return _conduct(arguments, folder, job)
 
 
@@ -267,19 +268,23 @@ def _same_data(given: DataKind | type[DataKind], recorded: str) -> bool:
 def _is_over(job: Job, path: Path, arguments: argparse.Namespace) -> bool:
     """Whether all epochs are done; then so is said."""
     from cnnspec.training import TrainingError
+    from cnnspec.training.train import ended_early
 
-    done = len(job.checkpoint.about.history) if job.checkpoint else 0
-    wanted = job.subject.recipe.epochs
+    history = job.checkpoint.about.history if job.checkpoint else ()
+    done, wanted = len(history), job.subject.recipe.epochs
     if wanted < done:
         raise TrainingError(
             f"the run in {path} has {_epochs(done)} already, more than {wanted}", "leave out --epochs"
         )
-    if wanted > done or job.record is None or job.record.status != "finished":
+    early = ended_early(job.subject.recipe, history)
+    if (wanted > done and not early) or job.record is None or job.record.status != "finished":
         return False
     if arguments.quiet:
         print(path)
     elif arguments.json:
         print(job.record.text(), end="")
+    elif early:
+        print(f"{path}: it ended after {_epochs(done)}: {early}")
     else:
         print(f"{path}: all of its {_epochs(done)} are done; --epochs {2 * done} would go on with it")
     return True

@@ -81,6 +81,20 @@ def test_a_run_that_is_over_says_so(here: Path):
     assert "has 2 epochs already, more than 1" in result.stderr
 
 
+def test_a_run_that_ends_early_says_why_and_is_over(here: Path):
+    text = SPEC.replace("lr=0.05", "lr=0.000001").replace(
+        "checkpoint every=1", "stop patience=2 metric=test_accuracy"
+    )
+    write_spec(here, 50, text)
+    result = called(here, "run", "small.cnn", "--out", "early")
+    assert result.returncode == 0, result.stderr
+    assert "ended early    test accuracy was best in epoch " in result.stdout
+    done = len((here / "early" / "metrics.csv").read_text().splitlines()) - 1
+    assert done < 50
+    result = called(here, "run", "--resume", "early")
+    assert f"early: it ended after {done} epochs: test accuracy was best in epoch {done - 2}" in result.stdout
+
+
 def test_what_has_not_begun_begins(here: Path, origin: Path):
     result = called(here, "run", "small.cnn", "--resume", "--out", "new", "--quiet")
     assert result.returncode == 0
