@@ -14,6 +14,9 @@ Sums are products with ones, which BLAS computes several times faster than NumPy
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from cnnspec.layers import product
@@ -24,6 +27,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Run,
     Scratch,
     Site,
+    accumulating,
     add_rows,
     computes,
     constant,
@@ -31,7 +35,7 @@ from cnnspec.numpy_backend.kernels.base import (
     in_turn,
     nothing,
 )
-from cnnspec.numpy_backend.kernels.elementwise import times
+from cnnspec.numpy_backend.kernels.elementwise import CUT, in_blocks, like, times
 
 
 def rows(array: Array, count: int) -> Array:
@@ -50,115 +54,195 @@ def inverse_root(variance: Array, epsilon: np.float32, out: Array) -> None:
 # --- over one sample ------------------------------------------------------------------------------------
 
 
+class _Sets(NamedTuple):
+    """Sets that are normalised one after the other, and the blocks in which that is done."""
+
+    sets: slice
+    blocks: list[slice]
+
+
 @computes(LayerNorm, GroupNorm, InstanceNorm)
 class SampleNormKernel(Kernel[LayerNorm | GroupNorm | InstanceNorm]):
-    """Elements of a sample: arrays are seen as `sets x R x rest`, and means are over the middle axis."""
+    """Elements of a sample: arrays are seen as `sets x units x rows x rest`.
+
+    A set is what is normalised together, for each of the rest apart, which are images, or with them
+    positions; a unit is what shares a `w` and a `b`. A block, some units of a set or some sets, stays in the
+    cache.
+    """
 
     in_place = True
-    algorithm = "products with ones"
+    algorithm = "products with ones, block by block"
 
-    def _sets(self, array: Array) -> Array:
-        """An array as `sets x R x rest`: the rest are images, or with them the positions of each set."""
-        shape = self.output.shape
-        together = self.layer.together(shape)
-        return array.reshape(shape[0] // together[0], product(together), -1)
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        """Sets, units of a set, and rows of a unit."""
+        shape, together = self.output.shape, self.layer.together(self.output.shape)
+        sets = shape[0] // together[0]
+        units = product(self.layer.affine_shape(shape)) // sets
+        return sets, units, product(together) // units
 
-    def _affine_rows(self, *arrays: Array) -> list[Array]:
-        """Arrays with a row for each `w` and `b`."""
-        return [rows(array, product(self.layer.affine_shape(self.output.shape))) for array in arrays]
+    @property
+    def _rest(self) -> int:
+        """Positions that are normalised apart; there, a block of a few channels would sum up too little."""
+        return product(self.output.shape) // product(self._sizes)
+
+    def _split(self, *arrays: Array) -> list[Array]:
+        """Contiguous arrays as `sets x units x rows x rest`."""
+        assert all(array.flags.c_contiguous for array in arrays), "a view would be a copy"
+        return [array.reshape(*self._sizes, -1) for array in arrays]
+
+    def _walk(self, n: int) -> Iterator[_Sets]:
+        """All sets, in blocks."""
+        sets, units, _ = self._sizes
+        unit = product(self.output.shape) // (sets * units) * n
+        if units * unit <= CUT:
+            for some in in_blocks(CUT // (units * unit), sets):
+                yield _Sets(some, [slice(0, units)])
+            return
+        for one in in_blocks(1, sets):
+            together = units if self._rest > 1 else max(CUT // unit, 1)
+            yield _Sets(one, list(in_blocks(together, units)))
+
+    def _affine(self, array: Array) -> Array:
+        """Weights as `sets x units x 1 x 1`."""
+        return array.reshape(*self._sizes[:2], 1, 1)
+
+    # --- forward ----------------------------------------------------------------------------------------
 
     def forward(self, at: Site) -> Run:
         """`z = (x - mean) s`, `y = w z + b`."""
-        x, y, z = (self._sets(array) for array in (at.x[0], at.y, at.scratch["normed"]))
-        mean, s = self._sets_of_one(at)
-        average = constant(1 / x.shape[1], (1, x.shape[1]), x.dtype)
+        return in_turn(self._normalize(at, each) for each in self._walk(at.n))
+
+    def _normalize(self, at: Site, which: _Sets) -> Run:
+        x, y, z = (a[which.sets] for a in self._split(at.x[0], at.y, at.scratch.get("normed", at.y)))
+        mean, s, part, _ = self._statistics_of(at, which)
+        together = x.reshape(len(x), -1, x.shape[-1])
+        average = constant(1 / together.shape[1], (1, together.shape[1]), x.dtype)
         epsilon = x.dtype.type(self.layer.epsilon)
-
-        def normalize() -> None:
-            np.matmul(average, x, out=mean)
-            np.subtract(x, mean, out=z)
-            np.multiply(z, z, out=y)  # x is not read again
-            np.matmul(average, y, out=mean)
-            inverse_root(mean, epsilon, s)
-            np.multiply(z, s, out=z)
-
-        return in_turn([normalize, self._scale(at)])
-
-    def _scale(self, at: Site) -> Run:
-        """`y = w z + b`, row by row."""
-        y, z = self._affine_rows(at.y, at.scratch["normed"])
-        if not self.layer.affine:
-            return copying(z, y)
-        w, b = (at.weights[name].reshape(-1, 1) for name in ("weight", "bias"))
+        steps = []
+        for k in which.blocks:
+            square = like(self._memory(at, "block", "unit"), z[:, k])
+            steps.append((x[:, k], z[:, k], square, _mean(square, average, part)))
+        scale = in_turn([self._scale(at, which, k, z, y, s) for k in which.blocks])
 
         def run() -> None:
+            np.matmul(average, together, out=mean[:, 0])
+            s.fill(0)
+            for seen, centred, square, find in steps:
+                np.subtract(seen, mean, out=centred)
+                np.multiply(centred, centred, out=square)
+                find()
+                np.add(s, part, out=s)
+            inverse_root(s, epsilon, s)
+            scale()
+
+        return run
+
+    def _scale(self, at: Site, which: _Sets, k: slice, z: Array, y: Array, s: Array) -> Run:
+        """`z = c s`, `y = w z + b` for a block, with `c` in the memory of `z`."""
+        z, y = z[:, k], y[:, k]
+        if not self.layer.affine:
+            return in_turn([times(z, s, z), nothing if z is y else copying(z, y)])
+        w, b = (self._affine(at.weights[name])[which.sets, k] for name in ("weight", "bias"))
+
+        def run() -> None:
+            np.multiply(z, s, out=z)
             np.multiply(z, w, out=y)
             np.add(y, b, out=y)
 
         return run
 
+    # --- backward ---------------------------------------------------------------------------------------
+
     def backward(self, at: Site) -> Run:
-        """`dw = sum dy z`, `db = sum dy`, and `dx` by `g = w dy`."""
-        dy, z, dyz = self._affine_rows(at.dy, at.scratch["normed"], at.scratch["product"])
-        steps = [times(dy, z, dyz)]
-        if self.layer.affine:
-            for name, array in (("weight", dyz), ("bias", dy)):
-                sums, spare = (arrays[name].reshape(-1) for arrays in (at.sums, at.scratch))
-                steps.append(add_rows(array, sums, spare, at.moment))
-            steps.append(_multiplying_both(dy, dyz, at.weights["weight"].reshape(-1, 1)))
-        if at.dx[0] is not None:
-            steps.append(self._spread(at, at.dx[0]))
-        return in_turn(steps)
+        """`dw = sum dy z`, `db = sum dy`, and `dx = s (g - mean(g) - z mean(g z))` by `g = w dy`."""
+        return in_turn(self._differentiate(at, each) for each in self._walk(at.n))
 
-    def _spread(self, at: Site, dx: Array) -> Run:
-        """`dx = s (g - mean(g) - z mean(g z))`, with `g` in the memory of `dy`."""
-        g, z, gz, dx = (
-            self._sets(array) for array in (at.dy, at.scratch["normed"], at.scratch["product"], dx)
+    def _differentiate(self, at: Site, which: _Sets) -> Run:
+        z, dy = (array[which.sets] for array in self._split(at.scratch["normed"], at.dy))
+        dx = None if at.dx[0] is None else self._split(at.dx[0])[0][which.sets]
+        mean, s, part, slope = self._statistics_of(at, which)
+        average = constant(
+            1 / product(self.layer.together(self.output.shape)), (1, z[0, ..., 0].size), z.dtype
         )
-        mean, s = self._sets_of_one(at)
-        average = constant(1 / g.shape[1], (1, g.shape[1]), g.dtype)
+        first: list[Run] = [] if dx is None else [_zeros(mean, slope)]
+        then: list[Run] = []
+        for k in which.blocks:
+            dyz = like(self._memory(at, "block again", "unit again"), z[:, k])
+            first.append(times(dy[:, k], z[:, k], dyz))
+            if self.layer.affine:
+                first += self._add_weights(at, which, k, dy[:, k], dyz)
+            if dx is not None:
+                for array, total in ((dy[:, k], mean), (dyz, slope)):
+                    first += [_mean(array, average, part), accumulating(np.add, (total, part), total)]
+                then.append(_spread(dy[:, k], z[:, k], mean, slope, s, dx[:, k]))
+        return in_turn([*first, *then])
 
-        def run() -> None:
-            np.matmul(average, gz, out=mean)
-            np.multiply(z, mean, out=z)
-            np.matmul(average, g, out=mean)
-            np.subtract(g, mean, out=g)
-            np.subtract(g, z, out=g)
-            np.multiply(g, s, out=dx)
+    def _add_weights(self, at: Site, which: _Sets, k: slice, dy: Array, dyz: Array) -> list[Run]:
+        """Sum up the gradients of the weights of a block, and turn `dy` into `g`, `dy z` into `g z`."""
+        units = self._sizes[1]
+        some = slice(which.sets.start * units + k.start, (which.sets.stop - 1) * units + k.stop)
+        steps = []
+        for name, array in (("weight", dyz), ("bias", dy)):
+            sums, spare = (arrays[name].reshape(-1)[some] for arrays in (at.sums, at.scratch))
+            steps.append(add_rows(array.reshape(len(sums), -1), sums, spare, at.moment))
+        w = self._affine(at.weights["weight"])[which.sets, k]
+        return [*steps, times(dy, w, dy), times(dyz, w, dyz)]
 
-        return run
+    # --- memory -----------------------------------------------------------------------------------------
 
-    def _sets_of_one(self, at: Site) -> tuple[Array, Array]:
-        """The arrays for a mean and an `s` of each set."""
-        mean, s = (
-            array.reshape(self._statistics[0], 1, -1) for array in (at.scratch["mean"], at.scratch["inverse"])
-        )
-        return mean, s
+    def _statistics_of(self, at: Site, which: _Sets) -> list[Array]:
+        """For each set and each of the rest: mean, `s`, room for a part of a mean and for the other mean."""
+        arrays = (at.scratch[name] for name in ("mean", "inverse", "part", "slope"))
+        return [array.reshape(self._sizes[0], 1, 1, -1)[which.sets] for array in arrays]
 
-    @property
-    def _statistics(self) -> tuple[int, int]:
-        """Sets, and how many positions each has that are normalised apart."""
-        shape = self.output.shape
-        together = self.layer.together(shape)
-        sets = shape[0] // together[0]
-        return sets, product(shape) // (sets * product(together))
+    def _memory(self, at: Site, block: str, unit: str) -> Array:
+        """Memory for a block, or for what is not cut any further where that is more."""
+        some, one = at.scratch[block], at.scratch[unit].reshape(-1)
+        return some if one.size <= some.size else one
 
     def scratch(self) -> tuple[Scratch, ...]:
-        """`z`, a mean and `s` of each set; `dy z`, and room for sums of a piece that is not the first."""
-        shape = self.output.shape
+        """`z`; statistics of each set; a block; and room for sums of a piece that is not the first."""
+        shape, (sets, units, rows_of_unit), rest = self.output.shape, self._sizes, self._rest
+        most = rows_of_unit * rest * (units if rest > 1 else 1)
         return (
-            Scratch("normed", shape, "both"),
-            Scratch("mean", self._statistics, "both"),
-            Scratch("inverse", self._statistics, "both"),
-            Scratch("product", shape, "backward"),
+            Scratch("normed", shape, "kept"),
+            *(Scratch(name, (sets, rest), "both") for name in ("mean", "inverse", "part", "slope")),
+            Scratch("block", (CUT,), "forward", per_image=False),
+            Scratch("unit", (most,), "forward"),
+            Scratch("block again", (CUT,), "backward", per_image=False),
+            Scratch("unit again", (most,), "backward"),
             *(Scratch(w.name, w.shape, "backward", per_image=False) for w in self.weights),
         )
 
 
-def _multiplying_both(a: Array, b: Array, by: Array) -> Run:
+def _mean(array: Array, average: Array, out: Array) -> Run:
+    """Bind `out` as the part of a block of `sets x units x rows x rest` in the mean over units and rows."""
+    together = array.reshape(len(array), -1, array.shape[-1])
+    share = average[:, : together.shape[1]]
+
     def run() -> None:
-        np.multiply(a, by, out=a)
-        np.multiply(b, by, out=b)
+        np.matmul(share, together, out=out[:, 0])
+
+    return run
+
+
+def _zeros(*arrays: Array) -> Run:
+    def run() -> None:
+        for array in arrays:
+            array.fill(0)
+
+    return run
+
+
+def _spread(g: Array, z: Array, mean: Array, slope: Array, s: Array, dx: Array) -> Run:
+    """Bind `dx = s (g - mean - z slope)`; destroys `g` and `z`."""
+
+    def run() -> None:
+        np.multiply(z, slope, out=z)
+        np.subtract(g, mean, out=g)
+        np.subtract(g, z, out=g)
+        np.multiply(g, s, out=dx)
 
     return run
 
