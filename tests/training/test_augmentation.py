@@ -187,3 +187,9 @@ def test_seed_epoch_and_place_in_the_list_each_decide():
 )
 def test_a_shape_that_does_not_fit_is_said(augment, shape, words):
     assert augment.misfit(shape) == words
+
+
+def test_erase_reaches_every_place_equally():
+    erased = (changed(Erase(size=1), samples((1, 10), 5000)) == 0)[:, 0]
+    assert (erased.sum(1) == 1).all()
+    np.testing.assert_allclose(erased.mean(0), 0.1, atol=0.02)
