@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnnspec.layers import Layer
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.numpy_backend.kernels.base import Layout
+    from cnnspec.numpy_backend.memory import Allocator
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,15 @@ def bind_kernels(
 
 
 def fold(
-    kernel: Kernel[Layer], own: Mapping[str, Array], norm: BatchNorm, state: Mapping[str, Array]
+    kernel: Kernel[Layer],
+    own: Mapping[str, Array],
+    norm: BatchNorm,
+    state: Mapping[str, Array],
+    memory: Allocator,
 ) -> tuple[dict[str, Array], Run]:
     """Weight and bias of a layer that takes in a batch norm with these weights, and what makes them."""
     dtype = own["weight"].dtype
-    folded = {weight.name: np.zeros(weight.shape, dtype) for weight in kernel.weights}
+    folded = {weight.name: memory.zeros(weight.shape, dtype) for weight in kernel.weights}
 
     def run() -> None:
         factor = 1 / np.sqrt(state["running_var"].astype(np.float64) + norm.epsilon)

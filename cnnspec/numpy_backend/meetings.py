@@ -11,12 +11,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cnnspec.numpy_backend.kernels.base import Array, Council, Moment, Run, Way
 from cnnspec.numpy_backend.kernels.losses import Tally
 
 if TYPE_CHECKING:
+    from cnnspec.numpy_backend.memory import Allocator
     from cnnspec.numpy_backend.plan import Plan
 
 Pass = Generator[Run, None, Tally]
@@ -87,15 +86,19 @@ class Exchanges:
     """The exchanges of all kernels of a plan: for each node the councils' arrays, and how they combine."""
 
     def __init__(
-        self, plan: Plan, weights: Sequence[Mapping[str, Array]], sums: Sequence[Mapping[str, Array]]
+        self,
+        plan: Plan,
+        weights: Sequence[Mapping[str, Array]],
+        sums: Sequence[Mapping[str, Array]],
+        memory: Allocator,
     ) -> None:
         self.moment = Moment()
         self.councils: list[Council] = []
         self.combines: list[Mapping[Way, Run]] = []
         for i, kernel in enumerate(plan.kernels):
             shapes = kernel.exchanges() if plan.training else {}
-            parts = {way: np.zeros((plan.arenas, *part)) for way, (part, _) in shapes.items()}
-            whole = {way: np.zeros(shape) for way, (_, shape) in shapes.items()}
+            parts = {way: memory.zeros((plan.arenas, *part)) for way, (part, _) in shapes.items()}
+            whole = {way: memory.zeros(shape) for way, (_, shape) in shapes.items()}
             council = Council(self.moment, parts, whole, weights[i], sums[i])
             self.councils.append(council)
             self.combines.append({way: kernel.combine(way, council) for way in shapes})

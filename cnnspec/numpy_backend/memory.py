@@ -7,15 +7,17 @@ arena is smallest is NP-hard; taking the largest first and giving each the lowes
 
 from __future__ import annotations
 
+import math
+import mmap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 ALIGNMENT: Final = 64
 """Bytes of a cache line, and of the widest vector register."""
@@ -73,3 +75,23 @@ def allocate(size: int) -> NDArray[np.uint8]:
     block = np.empty(size + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
     return block[start : start + size]
+
+
+def shared_bytes(size: int) -> NDArray[np.uint8]:
+    """Zeros that processes forked later share with this one. The system gives memory where it is touched."""
+    return np.frombuffer(mmap.mmap(-1, max(size, 1)), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocator:
+    """Gives arrays of zeros, in memory that worker processes share or in this one's own."""
+
+    shared: bool
+
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """An array of zeros."""
+        if not self.shared:
+            return np.zeros(shape, dtype)
+        kind = np.dtype(dtype)
+        count = math.prod(shape)
+        return shared_bytes(count * kind.itemsize)[: count * kind.itemsize].view(kind).reshape(shape)

@@ -41,6 +41,7 @@ def compile_graph(
     training: bool = True,
     loss: Loss | None = None,
     workers: int | None = None,
+    processes: bool | None = None,
     micro_batch: int | None = None,
     reuse_memory: bool = True,
     fuse: bool = True,
@@ -54,6 +55,7 @@ def compile_graph(
         training=training,
         loss=loss,
         workers=workers,
+        processes=processes,
         micro_batch=micro_batch,
         reuse_memory=reuse_memory,
         fuse=fuse,
@@ -66,13 +68,17 @@ def compile_graph(
 class BatchResult:
     """The mean loss over `count` images, and how many of them got the right class.
 
-    `weight` is the sum of the images' weights in that mean: `count`, unless the loss weights classes.
+    `weight` is the sum of the images' weights in that mean: `count`, unless the loss weights classes. The
+    others are the sums of a `Tally`, where nothing is learned.
     """
 
     loss: float
     correct: float
     count: int
     weight: float = 0.0
+    top5: float = 0.0
+    absolute: float = 0.0
+    squared: float = 0.0
 
 
 @dataclass(slots=True)
@@ -184,7 +190,7 @@ class Model:
             self.step += 1
         out = self._run_forward(images, training)
         if training:
-            alone = len(self._shares(0, count)[0].pieces) <= self.plan.in_step
+            alone = all(len(share.pieces) <= self.plan.in_step for share in self._shares(0, count))
             self._kept = _Kept(images, self.step, fresh=alone)
         return self.outputs.given_back(out)
 
@@ -255,7 +261,8 @@ class Model:
 
         task = Judge((*arrays, targets), (), len(arrays))
         tally = self._run(task, count, training=False, step=self.step)
-        return BatchResult(tally.loss / (weight or 1.0), tally.correct, count, weight)
+        further = (tally.top5, tally.absolute, tally.squared)
+        return BatchResult(tally.loss / (weight or 1.0), tally.correct, count, weight, *further)
 
     def close(self) -> None:
         """End the workers; a later call starts them again."""

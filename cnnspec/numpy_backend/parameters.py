@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.numpy_backend.kernels.base import Array
+    from cnnspec.numpy_backend.memory import Allocator
     from cnnspec.numpy_backend.plan import Plan
 
 
@@ -77,7 +78,7 @@ class Block:
 
 
 def weight_arrays(
-    graph: Graph, facts: Facts, dtype: np.dtype[np.float32], learned: Block | None
+    graph: Graph, facts: Facts, dtype: np.dtype[np.float32], learned: Block | None, memory: Allocator
 ) -> dict[str, Array]:
     """An array of zeros for every weight by its public name; those that are learned lie in a block."""
     within = learned.named(learned.weights) if learned else {}
@@ -87,7 +88,7 @@ def weight_arrays(
         for weight in layer.weights
     }
     return {
-        name: within[name] if name in within else np.zeros(shape, dtype) for name, shape in shapes.items()
+        name: within[name] if name in within else memory.zeros(shape, dtype) for name, shape in shapes.items()
     }
 
 
@@ -99,7 +100,7 @@ class Sums:
     are something else: so all gradients lie together, and all sums of every worker in the same order.
     """
 
-    def __init__(self, plan: Plan, workers: int) -> None:
+    def __init__(self, plan: Plan, workers: int, memory: Allocator) -> None:
         apart: dict[str, Shape] = {}
         direct: dict[tuple[int, str], Shape] = {}
         others: dict[tuple[int, str], Shape] = {}
@@ -117,13 +118,19 @@ class Sums:
         self._places = _in_a_row({**direct, **others})
         self._nodes = len(plan.kernels)
         size = _size({**direct, **others})
-        self._whole = np.zeros(self._made + size, plan.dtype)
-        self.blocks = [self._whole[self._made :], *(np.zeros(size, plan.dtype) for _ in range(workers - 1))]
+        self._memory = memory
+        self._whole = memory.zeros((self._made + size,), plan.dtype)
+        self.blocks = [
+            self._whole[self._made :],
+            *(memory.zeros((size,), plan.dtype) for _ in range(workers - 1)),
+        ]
 
     def block(self) -> Block:
         """Weights of zeros, with the gradients that the sums become."""
         size = _size(self.gradients)
-        return Block(np.zeros(size, self._whole.dtype), self._whole[:size], _in_a_row(self.gradients))
+        return Block(
+            self._memory.zeros((size,), self._whole.dtype), self._whole[:size], _in_a_row(self.gradients)
+        )
 
     def tables(self, worker: int) -> list[dict[str, Array]]:
         """The arrays in the block of a worker, node by node."""

@@ -21,6 +21,7 @@ from cnnspec.numpy_backend.kernels.base import Kernel, Layout
 from cnnspec.numpy_backend.kernels.losses import LossKernel, loss_kernel
 from cnnspec.numpy_backend.layouts import choose_layouts
 from cnnspec.numpy_backend.memory import aligned, place
+from cnnspec.numpy_backend.processes import can_fork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,8 @@ class Plan:
     """The choices for one network, and for batches of up to `batch` images.
 
     Attributes:
-        workers: threads that share a batch.
+        workers: how many share a batch.
+        processes: whether they are processes; threads otherwise.
         blas_threads: threads that each of them may use within one matrix product.
         micro_batch: images of a piece, which a worker computes at a time.
         in_step: pieces that a worker keeps at work; more than one where layers need numbers of the whole
@@ -65,6 +67,7 @@ class Plan:
     training: bool
     loss: Loss | None
     workers: int
+    processes: bool
     blas_threads: int
     micro_batch: int
     in_step: int
@@ -160,6 +163,7 @@ def make_plan(
     training: bool = True,
     loss: Loss | None = None,
     workers: int | None = None,
+    processes: bool | None = None,
     micro_batch: int | None = None,
     reuse_memory: bool = True,
     fuse: bool = True,
@@ -167,8 +171,8 @@ def make_plan(
 ) -> Plan:
     """Choose layouts, algorithms, workers and the size of a piece, and place all buffers.
 
-    With `fuse=False` every layer is computed by itself, with `reuse_memory=False` every buffer has memory of
-    its own: for tests.
+    Workers are processes where the system can fork, unless `processes` says otherwise. With `fuse=False`
+    every layer is computed by itself, with `reuse_memory=False` every buffer memory of its own: for tests.
 
     Raises:
         ValueError: a number is below 1, or the network is one that this backend cannot run.
@@ -183,7 +187,8 @@ def make_plan(
     kernels = bind_kernels(graph, facts, layouts, fusion)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
-    crew = workers or choose_workers(facts, batch)
+    forks = can_fork() if processes is None else processes
+    crew = workers or choose_workers(facts, batch, processes=forks)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]
     share = math.ceil(batch / crew)
     piece = min(micro_batch or choose_micro_batch(image, share), batch)
@@ -199,6 +204,7 @@ def make_plan(
         training=training,
         loss=loss,
         workers=crew,
+        processes=forks and crew > 1,
         blas_threads=1 if workers or crew > 1 else cores(),
         micro_batch=piece,
         in_step=in_step,
@@ -236,17 +242,19 @@ short rows cost more than the next cache: LeNet trains as fast with 48, 64 and 1
 slower with 32, 25 % slower with 16 (1 MiB of L2, 16 MiB of L3 a core). A piece has fewer than 16 only where
 these would take more than a gigabyte."""
 LARGEST_ARENA: Final = 1 << 30
-WORK_FOR_A_WORKER: Final = 10_000_000
-"""Multiply-accumulates of a share below which workers hinder each other more than they help: between short
+WORK_FOR_A_THREAD: Final = 10_000_000
+"""Multiply-accumulates of a share below which threads hinder each other more than they help: between short
 NumPy calls they wait for Python's lock. One worker with a BLAS of several threads is faster then. (LeNet on
 two cores, images a second: 32 in a batch 29,500 with one worker and 27,500 with two, 64 in a batch 34,400
 both ways, 256 in a batch 34,900 and 41,700.)"""
+WORK_FOR_A_PROCESS: Final = 2_500_000
+"""The same for processes, which cost a message each way."""
 
 
-def choose_workers(facts: Facts, batch: int) -> int:
+def choose_workers(facts: Facts, batch: int, *, processes: bool) -> int:
     """A worker for each core, but none with too little to do."""
     work = batch * max(facts.totals().macs, 1)
-    return max(1, min(cores(), batch, work // WORK_FOR_A_WORKER))
+    return max(1, min(cores(), batch, work // (WORK_FOR_A_PROCESS if processes else WORK_FOR_A_THREAD)))
 
 
 def choose_micro_batch(bytes_per_image: int, share: int) -> int:

@@ -10,9 +10,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from cnnspec.numpy_backend.kernels.base import nothing
-from cnnspec.numpy_backend.meetings import Stopped
+from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.meetings import Meeting, Stopped
+
+if TYPE_CHECKING:
+    from cnnspec.numpy_backend.bench import Bench, Call, Share
+    from cnnspec.numpy_backend.tasks import Task
 
 Job = Callable[[int], None]
 """Work for the worker with this number."""
@@ -23,8 +29,34 @@ Results = dict[int, BaseException | None]
 Inbox = SimpleQueue[tuple[Job, Stop, Results] | None]
 
 
+class Threads:
+    """A crew of threads, with a bench for each."""
+
+    def __init__(self, benches: list[Bench]) -> None:
+        self._benches, self._workers = benches, Workers(len(benches))
+
+    def run(self, task: Task, shares: list[Share], call: Call) -> Tally:
+        """Do every share; the sum of their tallies, worker by worker.
+
+        Raises:
+            BaseException: what a worker raised.
+        """
+        tallies = [Tally()] * len(shares)
+        meeting = Meeting(len(shares))
+
+        def job(worker: int) -> None:
+            tallies[worker] = self._benches[worker].carry_out(task, shares[worker], call, meeting)
+
+        self._workers.run(job, len(shares), meeting.stop)
+        return sum(tallies, Tally())
+
+    def close(self) -> None:
+        """End the threads; a later `run` starts new ones."""
+        self._workers.close()
+
+
 class Workers:
-    """A crew of `count` workers."""
+    """`count` workers."""
 
     def __init__(self, count: int) -> None:
         self.count = count

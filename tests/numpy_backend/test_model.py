@@ -14,7 +14,7 @@ from cnnspec.layers.activations import Relu, Softmax
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.pooling import MaxPool
-from cnnspec.numpy_backend import compile_graph, make_plan
+from cnnspec.numpy_backend import Model, compile_graph, make_plan
 from cnnspec.numpy_backend.workers import Workers
 from cnnspec.recipe.learning import CrossEntropy
 from tests.support.graphs import sequential
@@ -222,7 +222,9 @@ def test_ctrl_c_reaches_the_caller_while_a_worker_runs():
     workers.close()
 
 
-def test_threads_end_with_close(model, x):
+def test_threads_end_with_close(x):
+    plan = make_plan(*sequential(*NETWORK), batch=12, workers=2, processes=False)
+    model = Model(plan)
     model.forward(x)
     names = [thread.name for thread in threading.enumerate()]
     assert "cnnspec-1" in names

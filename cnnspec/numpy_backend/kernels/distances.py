@@ -66,18 +66,22 @@ class BoundDistance(BoundLoss):
         self._columns = np.arange(z.shape[-1])
 
     def tally(self, targets: Targets) -> Tally:
-        """The sum of the losses, and how many answers are right.
+        """The sums of the losses and of the differences, and how many answers are right.
 
         Raises:
             ValueError: a class number is no class.
         """
         correct = self._take(targets)
-        return Tally(self._measure() / self._elements, correct)
+        difference, elements = self._differ(), self._elements
+        absolute = float(np.sum(np.absolute(difference, out=difference), dtype=np.float64)) / elements
+        squared = float(np.sum(np.square(difference, out=difference), dtype=np.float64)) / elements
+        return Tally(self._measure() / elements, correct, absolute=absolute, squared=squared)
 
     def differentiate(self, targets: Targets, weight: float) -> Tally:
-        """As `tally`, and fill the gradient of the mean loss over a batch of this weight."""
-        tally, dz = self.tally(targets), self._dz
+        """The losses and the right answers, and fill the gradient of the loss of a batch of this weight."""
+        correct, dz = self._take(targets), self._dz
         assert dz is not None
+        tally = Tally(self._measure() / self._elements, correct)
         self._derive(dz)
         np.multiply(dz, 1 / (weight * self._elements), out=dz)
         return tally

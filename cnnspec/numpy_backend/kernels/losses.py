@@ -8,9 +8,9 @@ does not depend on how it is cut into batches.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,18 +30,33 @@ if TYPE_CHECKING:
     """Class numbers, or numbers like the outputs; samples first."""
 
 
+FIVE: Final = 5
+"""A class is found among the first where so many outputs are not all larger than its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What a piece of a batch adds to the result: the sum of its losses, how many classes it got right.
 
-    Of a sample with many answers, such as a class for each pixel, the share that is right is counted.
+    Of a sample with many answers, such as a class for each pixel, the share that is right is counted. The
+    others are filled where nothing is learned: samples whose class has one of the five largest outputs, and
+    the sums of the samples' mean absolute and squared differences from their targets.
     """
 
     loss: float = 0.0
     correct: float = 0
+    top5: float = 0.0
+    absolute: float = 0.0
+    squared: float = 0.0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.loss + other.loss, self.correct + other.correct)
+        return Tally(
+            self.loss + other.loss,
+            self.correct + other.correct,
+            self.top5 + other.top5,
+            self.absolute + other.absolute,
+            self.squared + other.squared,
+        )
 
 
 class LossKernel(ABC):
@@ -76,7 +91,7 @@ class BoundLoss(ABC):
 
     @abstractmethod
     def tally(self, targets: Targets) -> Tally:
-        """The sum of the losses, and how many answers are right.
+        """The sums over the samples.
 
         Raises:
             ValueError: a target is none.
@@ -84,7 +99,7 @@ class BoundLoss(ABC):
 
     @abstractmethod
     def differentiate(self, targets: Targets, weight: float) -> Tally:
-        """As `tally`, and fill the gradient of the loss of a batch of this weight."""
+        """The losses and the right answers, and fill the gradient of the loss of a batch of this weight."""
 
 
 @singledispatch
@@ -171,11 +186,17 @@ class BoundCrossEntropy(BoundLoss):
         self._own = ((1 - kernel.smoothing) * given).astype(z.dtype)
 
     def tally(self, targets: Targets) -> Tally:
-        """The sum of the losses, and how many labels have the largest logit.
+        """The sum of the losses, and how many labels have the largest logit or one of the five largest.
 
         Raises:
             ValueError: a label is no class.
         """
+        tally = self._tally(targets)
+        of_label = self._z.reshape(-1)[self._at]
+        before = np.count_nonzero(self._z > of_label, axis=0)
+        return replace(tally, top5=int(np.count_nonzero(before < FIVE)) / self._pixels)
+
+    def _tally(self, targets: Targets) -> Tally:
         self._check(targets)
         labels = np.moveaxis(targets, 0, -1).reshape(-1)
         z, shifted, total, best = self._z, self._shifted, self._total, self._best
@@ -198,8 +219,8 @@ class BoundCrossEntropy(BoundLoss):
         return Tally(loss / self._pixels, correct / self._pixels if self._pixels > 1 else correct)
 
     def differentiate(self, targets: Targets, weight: float) -> Tally:
-        """As `tally`, and fill the gradient of the mean loss over a batch of this weight."""
-        tally, dz, whole = self.tally(targets), self._dz, weight * self._pixels
+        """The losses and the right answers, and fill the gradient of the loss of a batch of this weight."""
+        tally, dz, whole = self._tally(targets), self._dz, weight * self._pixels
         assert dz is not None
         np.multiply(self._total, whole, out=self._total)
         if self._is_plain:

@@ -1,0 +1,377 @@
+"""Worker processes that share the pieces of a batch.
+
+Threads of one Python wait for each other between NumPy calls, and a thread that has slept takes as long to
+wake as a call of LeNet lasts: two threads train it 1.3 times as fast as one, two processes 1.8 times. Where
+the system can fork, a worker is a process that is forked when the first batch comes. It has the plan and all
+weights, for these lie in memory that both share, and is told by messages of a few bytes what to do. The rows
+of the batch that it reads and those that it writes lie in shared memory too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+import time
+import warnings
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import numpy as np
+
+from cnnspec.numpy_backend.bench import Bench, Call, Share
+from cnnspec.numpy_backend.blas import blas_threads
+from cnnspec.numpy_backend.kernels.base import Run
+from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.meetings import Meeting, Stopped
+from cnnspec.numpy_backend.memory import ALIGNMENT, aligned, shared_bytes
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from numpy.typing import NDArray
+
+    from cnnspec.numpy_backend.ports import Arrays
+    from cnnspec.numpy_backend.tasks import Task
+
+SPIN: Final = 3e-4
+"""Seconds for which a process looks again and again for an answer, before it sleeps until one comes: to wake
+it takes 50 microseconds."""
+WATCH: Final = 2.0
+"""Seconds after which a process that waits for work looks whether its parent is still there."""
+MEET, GO_ON, STOP = b"m", b"g", b"s"
+
+
+def can_fork() -> bool:
+    """Whether workers may be processes: where fork is safe, and Python's threads do not run at once."""
+    runs_threads_at_once = not getattr(sys, "_is_gil_enabled", lambda: True)()
+    return sys.platform == "linux" and not runs_threads_at_once
+
+
+class WorkerLost(RuntimeError):  # noqa: N818 - what happened
+    """A worker process has ended by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a worker process has ended, perhaps for want of memory: with workers=1 there is none to end"
+        )
+
+
+class Processes:
+    """A crew whose first worker is the caller, and the others processes."""
+
+    def __init__(self, benches: list[Bench], capacity: int, stopped: NDArray[np.uint8]) -> None:
+        """Fork nothing yet.
+
+        Args:
+            benches: a place for each worker.
+            capacity: bytes that a worker's share of a batch may need for what it reads and writes.
+            stopped: a byte of shared memory, set while the workers are to end early.
+        """
+        self._benches, self._capacity, self._stopped = benches, capacity, stopped
+        self._helpers: list[_Helper] = []
+        self._finalizer = weakref.finalize(self, _dismiss, self._helpers)
+
+    def run(self, task: Task, shares: list[Share], call: Call) -> Tally:
+        """Do every share; the sum of their tallies, worker by worker.
+
+        Raises:
+            BaseException: what a worker raised.
+            WorkerLost: a process has ended.
+        """
+        helpers = self._hire(len(shares) - 1)
+        self._stopped[0] = 0
+        meeting = _Presidency(helpers, self._stopped)
+        try:
+            for helper, share in zip(helpers, shares[1:], strict=True):
+                helper.begin(task, share, call)
+            tally = self._benches[0].carry_out(task, shares[0], call, meeting)
+            answers = [helper.answer() for helper in helpers]
+        except BaseException as error:
+            meeting.stop()
+            self._settle(helpers, patiently=isinstance(error, Exception))
+            raise
+        for helper, share in zip(helpers, shares[1:], strict=True):
+            helper.fetch(task, share)
+        return sum(answers, tally)
+
+    def close(self) -> None:
+        """End the processes; a later `run` forks new ones."""
+        _dismiss(self._helpers)
+
+    def _hire(self, count: int) -> list[_Helper]:
+        if not all(helper.is_ready for helper in self._helpers):
+            _dismiss(self._helpers)  # interrupted in the middle of something, or gone
+        while len(self._helpers) < count:
+            bench = self._benches[len(self._helpers) + 1]
+            self._helpers.append(_Helper(bench, self._capacity, self._stopped, self._helpers))
+        return self._helpers[:count]
+
+    def _settle(self, helpers: list[_Helper], *, patiently: bool) -> None:
+        """Take in what the others still say; after an interrupt do not wait for it."""
+        for helper in helpers if patiently else ():
+            with contextlib.suppress(Exception):
+                while helper.busy:
+                    helper.answer()
+
+
+class _Presidency(Meeting):
+    """The meetings of a run as the caller sees them: the others are behind pipes."""
+
+    def __init__(self, helpers: list[_Helper], stopped: NDArray[np.uint8]) -> None:
+        super().__init__(1)
+        self._helpers, self._flag = helpers, stopped
+
+    def hold(self, worker: int, combine: Run) -> None:
+        """Wait for every helper, combine, and let them go on."""
+        for helper in self._helpers:
+            helper.await_meeting()
+        combine()
+        for helper in self._helpers:
+            helper.send(GO_ON)
+
+    def stop(self) -> None:
+        """Let helpers end at their next step, or where they wait."""
+        self._flag[0] = 1
+        for helper in self._helpers:
+            with contextlib.suppress(OSError):
+                helper.send(STOP)
+
+
+class _Attendance(Meeting):
+    """The meetings of a run as a helper sees them."""
+
+    def __init__(self, pipe: Connection, stopped: NDArray[np.uint8]) -> None:
+        super().__init__(1)
+        self._pipe, self._flag = pipe, stopped
+
+    def hold(self, worker: int, combine: Run) -> None:
+        """Say that one has come, and wait until the parts are combined."""
+        self._pipe.send_bytes(MEET)
+        if receive(self._pipe) != GO_ON:
+            raise Stopped
+
+    def go_on(self) -> None:
+        """Raise `Stopped` once the caller said so."""
+        if self._flag[0]:
+            raise Stopped
+
+
+class _Helper:
+    """One process, seen from the caller."""
+
+    def __init__(
+        self, bench: Bench, capacity: int, stopped: NDArray[np.uint8], others: list[_Helper]
+    ) -> None:
+        from multiprocessing.connection import Pipe
+
+        self.busy = False
+        self.lost = False
+        self._owner = os.getpid()
+        self._memory = shared_bytes(capacity)
+        self._pipe, end = Pipe()
+        with warnings.catch_warnings():
+            # Python and JAX warn of locks that other threads may hold: the child computes with NumPy alone.
+            warnings.simplefilter("ignore")
+            self._process = os.fork()
+        if self._process == 0:
+            _live(bench, end, self._memory, stopped, [self._pipe, *(other._pipe for other in others)])
+        end.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be given work."""
+        return not self.busy and not self.lost and self._owner == os.getpid()
+
+    def begin(self, task: Task, share: Share, call: Call) -> None:
+        """Lay down what the share reads, and say what is to be done."""
+        rows = slice(share.start, share.stop)
+        picked = rows if task.rows is None else task.rows[rows]
+        places = places_of(task, share)
+        for array, place in zip(task.reads, views(self._memory, places), strict=False):
+            if isinstance(picked, slice):
+                np.copyto(place, array[picked])
+            else:
+                np.take(array, picked, axis=0, out=place, mode="clip")  # any other mode copies
+        bare = replace(task, reads=(), writes=(), rows=None)
+        message = (bare, len(task.reads), places, replace(share, origin=share.start), call)
+        self.send(pickle.dumps(message))
+        self.busy = True
+
+    def answer(self) -> Tally:
+        """Wait for the end of the share.
+
+        Raises:
+            BaseException: what the process raised.
+            WorkerLost: it has ended.
+        """
+        said = self._receive()
+        if said == MEET:
+            self.send(STOP)
+            return self.answer()
+        self.busy = False
+        result = pickle.loads(said)
+        if isinstance(result, BaseException):
+            raise result
+        assert isinstance(result, Tally)
+        return result
+
+    def await_meeting(self) -> None:
+        """Wait until the process has come to a meeting.
+
+        Raises:
+            BaseException: what it raised before.
+        """
+        said = self._receive()
+        if said != MEET:
+            self.busy = False
+            raise pickle.loads(said)
+
+    def fetch(self, task: Task, share: Share) -> None:
+        """Copy what the share wrote to where the caller wants it."""
+        places = views(self._memory, places_of(task, share))[len(task.reads) :]
+        for array, place in zip(task.writes, places, strict=True):
+            np.copyto(array[share.start : share.stop], place)
+
+    def send(self, message: bytes) -> None:
+        """Send bytes.
+
+        Raises:
+            WorkerLost: nobody is there.
+        """
+        try:
+            self._pipe.send_bytes(message)
+        except OSError:
+            self.lost = True
+            raise WorkerLost from None
+
+    def _receive(self) -> bytes:
+        said = receive(self._pipe)
+        if said is None:
+            self.lost = True
+            raise WorkerLost
+        return said
+
+    def end(self) -> None:
+        """End the process at once: it has nothing to save. In a fork of the caller it is somebody else's."""
+        self._pipe.close()
+        if os.getpid() == self._owner:
+            with contextlib.suppress(OSError):
+                os.kill(self._process, signal.SIGKILL)
+                os.waitpid(self._process, 0)
+
+
+def _dismiss(helpers: list[_Helper]) -> None:
+    for helper in helpers:
+        helper.end()
+    helpers.clear()
+
+
+# --- in the process -------------------------------------------------------------------------------------
+
+
+def _live(
+    bench: Bench,
+    pipe: Connection,
+    memory: NDArray[np.uint8],
+    stopped: NDArray[np.uint8],
+    foreign: list[Connection],
+) -> NoReturn:
+    """The life of a worker process. It ends without the caller's farewells: these are not its own."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is interrupted, and says so
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        gc.freeze()
+        for other in foreign:
+            other.close()
+        with blas_threads(1), np.errstate(all="ignore"):
+            _serve(bench, pipe, memory, stopped)
+    finally:
+        os._exit(0)
+
+
+def _serve(bench: Bench, pipe: Connection, memory: NDArray[np.uint8], stopped: NDArray[np.uint8]) -> None:
+    parent = os.getppid()
+    meeting = _Attendance(pipe, stopped)
+    while (message := receive(pipe, parent)) is not None:
+        if message == STOP:
+            continue  # of a run that is over
+        task, reads, places, share, call = pickle.loads(message)
+        arrays = views(memory, places)
+        whole = replace(task, reads=arrays[:reads], writes=arrays[reads:])
+        try:
+            result: object = bench.carry_out(whole, share, call, meeting)
+        except BaseException as error:  # handed to the caller
+            result = error
+        pipe.send_bytes(_pickled(result))
+
+
+def _pickled(result: object) -> bytes:
+    try:
+        data = pickle.dumps(result)
+        pickle.loads(data)
+    except Exception:
+        return pickle.dumps(RuntimeError(f"a worker failed: {result!r}"))
+    return data
+
+
+# --- messages and memory --------------------------------------------------------------------------------
+
+
+def receive(pipe: Connection, parent: int | None = None) -> bytes | None:
+    """The next message, or nothing once the other end is closed, or the process `parent` has gone."""
+    poller = select.poll()
+    poller.register(pipe.fileno(), select.POLLIN)
+    until = time.perf_counter() + SPIN
+    while not poller.poll(0) and time.perf_counter() < until:
+        pass
+    if parent is not None:
+        while not poller.poll(int(1000 * WATCH)):
+            if os.getppid() != parent:
+                return None
+    try:
+        return pipe.recv_bytes()
+    except (EOFError, OSError):
+        return None
+
+
+Place = tuple[int, tuple[int, ...], str]
+"""Where an array lies in a worker's memory, its shape and its type."""
+
+
+def places_of(task: Task, share: Share) -> list[Place]:
+    """Where what a share reads and writes lies, one array behind the other."""
+    places, start = [], 0
+    for array in (*task.reads, *task.writes):
+        shape = (share.stop - share.start, *array.shape[1:])
+        places.append((start, shape, array.dtype.str))
+        start += aligned(_size(shape, array.dtype))
+    return places
+
+
+def bytes_needed(arrays: Arrays, images: int) -> int:
+    """The memory that so many rows of some arrays take."""
+    return sum(aligned(_size((images, *array.shape[1:]), array.dtype)) for array in arrays)
+
+
+def views(memory: NDArray[np.uint8], places: list[Place]) -> tuple[NDArray[Any], ...]:
+    """The arrays at some places."""
+    return tuple(
+        memory[start : start + _size(shape, np.dtype(kind))].view(kind).reshape(shape)
+        for start, shape, kind in places
+    )
+
+
+def _size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    size = dtype.itemsize
+    for n in shape:
+        size *= n
+    return size
+
+
+assert ALIGNMENT % 16 == 0, "any element is aligned where an array begins"
