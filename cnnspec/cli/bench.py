@@ -15,7 +15,7 @@ from cnnspec.language.syntax import Train
 from cnnspec.network.check import check_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cnnspec.measurement.report import Measurement, Report
     from cnnspec.measurement.task import Task
@@ -35,10 +35,10 @@ images of a pool; a step of prediction is forward alone. GFLOP/s count two opera
 multiply-accumulate of convolutions and dense layers as they are defined: an algorithm that needs fewer may
 exceed sgemm, which is the best large matrix product of NumPy's BLAS in the same run.
 
-With --versus, the systems take turns of --seconds in --rounds rounds, with a rest before each; a system counts
-in its fastest mode (PyTorch: eager, channels last, compiled), and ONNX Runtime predicts only. Ratios are the
-median of the rounds with their quartiles, above 1 where cnnspec is faster. Figures want a quiet machine: rows
-during which others took processors are marked.
+With --versus, the systems take turns of --seconds in --rounds rounds, with a rest before each; a system
+counts in its fastest mode (PyTorch: eager, channels last, compiled), and ONNX Runtime predicts only. Ratios
+are the median of the rounds with their quartiles, above 1 where cnnspec is faster. Figures want a quiet
+machine: rows during which others took processors are marked.
 """
 
 SYSTEMS: Final = ("torch", "onnxruntime", "jax")
@@ -206,11 +206,11 @@ def _teller(quiet: bool) -> Callable[[str], None]:
 
 def _print(report: Report, *, markdown: bool) -> None:
     from cnnspec.measurement.report import (
+        VERSUS,
         layer_columns,
         layer_rows,
         step_lines,
         title,
-        versus_columns,
         versus_rows,
     )
 
@@ -228,13 +228,13 @@ def _print(report: Report, *, markdown: bool) -> None:
         lines = step_lines(measurement, report.sgemm)
         print("\n".join(f"* {line}" if markdown else line for line in lines) + "\n")
     if any(m.comparison.rivals for m in report.measurements):
-        show(versus_columns(report), versus_rows(report))
+        show(VERSUS, versus_rows(report))
         print()
     for note in report.notes:
         print(f"note: {note}" + ("\n" if markdown else ""))
 
 
-def _markdown_table(columns: list[Column], rows: list[Row]) -> None:
+def _markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
     from cnnspec.cli._sheets import markdown_table
 
     print("\n".join(markdown_table(columns, rows)))

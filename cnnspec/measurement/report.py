@@ -10,7 +10,7 @@ from cnnspec.measurement.systems import SYSTEMS
 from cnnspec.network.table import Column, Row, in_bytes
 
 if TYPE_CHECKING:
-    from cnnspec.measurement.comparison import Comparison, Rival
+    from cnnspec.measurement.comparison import Comparison
     from cnnspec.measurement.layers import LayerTime, LayerTimes
     from cnnspec.measurement.machine import Machine
     from cnnspec.measurement.turns import Spread
@@ -99,41 +99,31 @@ def _layer_row(layer: LayerTime, step: float, sgemm: float, training: bool) -> R
     )
 
 
-def versus_columns(report: Report) -> list[Column]:
-    """The columns of `versus_rows`."""
-    columns = [Column("batch", "right"), Column("cnnspec", "right")]
-    for system in _systems(report):
-        columns += [Column(SYSTEMS[system].title, "right"), Column("mode"), Column("cnnspec is", "right")]
-    return columns
+VERSUS: Final = (
+    Column("batch", "right"),
+    Column("system"),
+    Column("images/s", "right"),
+    Column("a step", "right"),
+    Column("cnnspec is", "right"),
+)
+"""The columns of `versus_rows`."""
 
 
 def versus_rows(report: Report) -> list[Row]:
-    """Images a second of every system, its fastest mode, and how many times as fast cnnspec is."""
-    rows = []
+    """Every system in its fastest mode at every batch size, and how many times as fast cnnspec is."""
+    rows: list[Row] = []
     for measurement in report.measurements:
         comparison = measurement.comparison
-        mark = "*" if comparison.disturbed else ""
-        cells = [f"{comparison.task.batch}{mark}", _rate(comparison, comparison.seconds)]
-        rivals = {rival.system: rival for rival in comparison.rivals}
-        for system in _systems(report):
-            cells += _rival_cells(comparison, rivals.get(system))
-        rows.append(tuple(cells))
+        batch = f"{comparison.task.batch}{'*' if comparison.disturbed else ''}"
+        rows.append((batch, "cnnspec", *_speed(comparison, comparison.seconds), ""))
+        for rival in comparison.rivals:
+            speed = _speed(comparison, rival.seconds)
+            rows.append((batch, rival.title, *speed, f"{rival.ratio} times as fast"))
     return rows
 
 
-def _rival_cells(comparison: Comparison, rival: Rival | None) -> tuple[str, str, str]:
-    if rival is None:
-        return "", "", ""
-    return _rate(comparison, rival.seconds), rival.mode, f"{rival.ratio} times as fast"
-
-
-def _systems(report: Report) -> list[str]:
-    """Those that were measured at any batch size."""
-    return list(dict.fromkeys(r.system for m in report.measurements for r in m.comparison.rivals))
-
-
-def _rate(comparison: Comparison, seconds: Spread) -> str:
-    return f"{significant(comparison.task.batch / seconds.middle)}/s"
+def _speed(comparison: Comparison, seconds: Spread) -> tuple[str, str]:
+    return significant(comparison.task.batch / seconds.middle), milliseconds(seconds.middle)
 
 
 # --- sentences ------------------------------------------------------------------------------------------
@@ -157,8 +147,8 @@ def step_lines(measurement: Measurement, sgemm: float) -> Iterator[str]:
     if flops := task.flops():
         limit = flops / sgemm
         yield (
-            f"limit    {milliseconds(limit)}: {flops / GIGA:.2f} GFLOP at sgemm's {sgemm / GIGA:.0f} GFLOP/s;"
-            f" the step reaches {limit / seconds.middle:.0%} of it"
+            f"limit    {milliseconds(limit)}: {significant(flops / GIGA)} GFLOP"
+            f" at sgemm's {sgemm / GIGA:.0f} GFLOP/s; the step reaches {limit / seconds.middle:.0%} of it"
         )
     yield f"memory   {', '.join(_memory(measurement))}"
 

@@ -71,7 +71,7 @@ def _sums(x: Array, windows: Sequence[AxisWindow], ends: Sequence[tuple[int, int
 
 @FUNCTIONS.says(MaxPool)
 def _max_pool(layer: MaxPool, call: Call) -> Array:
-    """Where the window is dilated, XLA has no gradient: there the largest of the map moved by each element."""
+    """Where the window is dilated, XLA has no gradient: there the maximum over maps moved by each element."""
     shape = call.x.shape[1:]
     windows, ends = layer.window(shape), ((0, 0), (0, 0), *_ends(layer, shape))
     if all(window.dilation == 1 for window in windows):
