@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from cnnspec.training.datasets.dataset import rows_of
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.feed import batches_in, feed, held_out
+from cnnspec.training.metrics import CLASSES, Gathered, Measures, Sums
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from cnnspec.recipe import Augmentation
@@ -33,7 +36,8 @@ class Epoch:
     Attributes:
         number: from 1.
         figures: by part and name, `train_loss`, `test_accuracy`. Losses are means over samples, accuracies
-            shares of 1; those of training are of each batch before its update.
+            shares of 1; those of training are of each batch before its update. Of the test part also
+            `test_top5`, or `test_mae` and `test_r2`: see `Gathered.figures`.
         learning_rate: that of the last step.
         seconds: the time of the training part alone, without the test; of an epoch in which a run was
             resumed, that of the part after it.
@@ -82,6 +86,10 @@ class Result(Protocol):
     def count(self) -> int: ...  # noqa: D102 - see above
     @property
     def weight(self) -> float: ...  # noqa: D102 - see above
+
+
+class Judged(Result, Sums, Protocol):
+    """The same of samples that nothing is learned from, and the sums for further figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +171,7 @@ class Diverged(TrainingError):  # noqa: N818 - an outcome, not a mistake
 
     def __init__(self, loss: float, epoch: int, where: str, cause: str = "") -> None:
         super().__init__(
-            f"the loss is {loss} in epoch {epoch}, {where}: training has diverged",
-            *([cause] if cause else []),
+            f"the loss is {loss} in epoch {epoch}, {where}: training has diverged{cause and '; '}{cause}",
             "try a smaller learning rate, `lr`, or other initial weights, `init`",
         )
         self.epoch = epoch
@@ -182,7 +189,7 @@ class Trainable(Protocol):
     ) -> Result:
         """Forward, backward and update on the samples of these indices; the figures before the update."""
 
-    def evaluate(self, x: NDArray[np.float32], labels: Labels) -> Result:
+    def evaluate(self, x: NDArray[np.float32], labels: Labels) -> Judged:
         """The figures of a forward pass over all samples."""
 
 
@@ -193,6 +200,15 @@ def ignore_step(step: Step) -> None:
     """Report nothing."""
 
 
+Cause = Callable[["NDArray[np.float32]"], str]
+"""Asked, where a loss is not finite, for the layer where that began, with the samples of the batch."""
+
+
+def no_cause(x: NDArray[np.float32]) -> str:
+    """Say nothing of it."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """What the loop is to do: the settings of a recipe that it follows."""
@@ -201,8 +217,8 @@ class Course:
     epochs: int
     seed: int
     augment: Sequence[Augmentation] = ()
-    accuracy: bool = True
-    """Whether answers are right or wrong; where targets are numbers they are only near or far."""
+    measures: Measures = CLASSES
+    cause: Cause = no_cause
 
 
 def epochs(
@@ -222,10 +238,14 @@ def epochs(
         began, counted = time.perf_counter(), position.mean.count
         position = train_epoch(model, data, course, position, on_step)
         seconds = time.perf_counter() - began
-        test = evaluate(model, data, course.batch)
+        test, further = evaluate(model, data, course.batch)
         if not math.isfinite(test.loss):
-            raise Diverged(test.loss, position.epoch, "on the test part after it")
+            some = rows_of(data.test_x, np.arange(min(course.batch, len(data.test_y))))
+            raise Diverged(test.loss, position.epoch, "on the test part after it", course.cause(some))
         figures = {**figures_of("train", position.mean, course), **figures_of("test", test, course)}
+        figures |= {
+            f"test_{name}": one for name, one in further.figures(course.measures, data.test_y).items()
+        }
         rate = model.schedule.rate(position.step - 1)
         speed = (position.mean.count - counted) / max(seconds, 1e-9)
         model.schedule.epoch_ended(figures)
@@ -236,7 +256,7 @@ def epochs(
 def figures_of(part: str, mean: Mean, course: Course) -> dict[str, float]:
     """The figures of a part of the data under their names."""
     figures = {f"{part}_loss": mean.loss}
-    return {**figures, f"{part}_accuracy": mean.accuracy} if course.accuracy else figures
+    return {**figures, f"{part}_accuracy": mean.accuracy} if course.measures.accuracy else figures
 
 
 def train_epoch(
@@ -261,16 +281,18 @@ def train_epoch(
             position = position.after_batch(result)
             if not math.isfinite(result.loss):
                 where = f"batch {position.batch} of {batches}"
-                raise Diverged(float(result.loss), position.epoch, where)
+                samples = batch.x if batch.indices is None else batch.x[batch.indices]
+                raise Diverged(float(result.loss), position.epoch, where, course.cause(samples))
             rate = model.schedule.rate(position.step - 1)
             on_step(Step(position, batches, float(result.loss), rate))
     return position
 
 
-def evaluate(model: Trainable, data: DataSet, batch: int) -> Mean:
+def evaluate(model: Trainable, data: DataSet, batch: int) -> tuple[Mean, Gathered]:
     """The figures of the test part."""
-    mean = Mean()
+    mean, gathered = Mean(), Gathered()
     with held_out(data, batch=batch) as pieces:
         for piece in pieces:
-            mean = mean.plus(model.evaluate(piece.x, piece.labels))
-    return mean
+            result = model.evaluate(piece.x, piece.labels)
+            mean, gathered = mean.plus(result), gathered.plus(result)
+    return mean, gathered

@@ -13,11 +13,15 @@ from cnnspec.recipe import chosen_metric, higher_is_better
 from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.feed import batches_in
+from cnnspec.training.health import first_not_finite
 from cnnspec.training.loop import Course, Epoch, OnStep, Position, epochs, ignore_step
+from cnnspec.training.metrics import measures_of
 from cnnspec.training.model import TrainableModel, build_model
 from cnnspec.training.schedules import make_schedule
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.recipe import Recipe
     from cnnspec.training.datasets import DataSet
@@ -102,8 +106,14 @@ def run_epochs(
         Diverged: a loss is not finite.
     """
     _check_last_batch(model, len(data.train_y), usable_batch(recipe, data))
-    classes = data.train_y.dtype.kind in "iu"
-    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, accuracy=classes)
+
+    def cause(x: NDArray[np.float32]) -> str:
+        found = first_not_finite(model.model, x, recipe.seed)
+        return found.text if found else ""
+
+    plan = model.plan
+    measures = measures_of(plan.graph, plan.facts, recipe.loss, data.test_y)
+    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, measures, cause)
     known = list(history)
     if ended_early(recipe, known):
         return tuple(known)

@@ -23,6 +23,9 @@ class Result:
     loss: float
     correct: int
     count: int
+    top5: float = 0.0
+    absolute: float = 0.0
+    squared: float = 0.0
 
     @property
     def weight(self) -> float:
