@@ -83,7 +83,8 @@ def _in_gradients(model: Model) -> NotFinite | None:
     if name is None:
         return None
     layer, _, weight = name.rpartition(".")
-    return NotFinite(layer, "gradient", f"the gradient of the {weight} of `{layer}` is the first not finite")
+    text = f"the gradient of the {weight} of `{layer}` is the first that is not finite"
+    return NotFinite(layer, "gradient", text)
 
 
 def _first(arrays: Mapping[str, NDArray[np.float32]]) -> str | None:
