@@ -78,7 +78,7 @@ def test_the_layer_whose_output_overflows_is_named(
 
 
 def test_a_gradient_that_overflows_names_the_layer_nearest_to_the_loss(model: TrainableModel):
-    """The gradient of the outputs is about 1e12: times the 1e30 of the last layer's weights it is too large."""
+    """The outputs' gradient, about 1e12, times the weights of the last layer is too large."""
     fill(model, 1e-10, 1e-10, 1e30)
     _, found = learned(model, *samples())
     assert (found.layer, found.what) == ("dense1", "gradient")
