@@ -13,8 +13,9 @@ from cnnspec.cli._parameters import add_parameters, count, whole
 from cnnspec.cli._training import add_data, another_data, print_error
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, USAGE, CommandError
 from cnnspec.language.record import replace
-from cnnspec.network.check import Checked, check_file, check_source
+from cnnspec.network.check import Checked, check_source
 from cnnspec.network.recipe import check_agreement
+from cnnspec.network.settings import check_with
 from cnnspec.recipe import DataKind
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ EXAMPLES = """examples:
   cnnspec run specs/lenet.cnn                          train as the file's `train` block says
   cnnspec run specs/lenet.cnn --epochs 5 --out first   fewer epochs, in a folder of your choice
   cnnspec run net.cnn --data mnist --data-dir ~/data   another data set, from your own files
+  cnnspec run net.cnn --set width=32 --set lr=0.05     a parameter of the network, a setting of the file
   cnnspec run --resume runs/LeNet-1                    go on with a run that was stopped, as if it never was
   cnnspec run net.cnn --resume --epochs 80             go on with the newest run of this network, for longer
   folder=$(cnnspec run net.cnn --quiet)                print nothing but the run's folder
@@ -64,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=count, metavar="N", help="images in a step")
     parser.add_argument("--seed", type=_seed, metavar="N", help="what initial weights and order follow from")
     add_data(parser)
-    add_parameters(parser)
+    add_parameters(parser, of="the network, or a setting of the file")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
     parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
     parser.add_argument(
@@ -111,7 +113,7 @@ def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -
     if file is None:
         assert resume is not None
         return _go_on(arguments, resume, None)
-    checked = check_file(file, arguments.set)
+    checked = check_with(file, arguments.set)
     if not checked.ok:
         print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
         return FINDINGS
@@ -147,11 +149,12 @@ def _seed(text: str) -> int:
 
 def _begin(arguments: argparse.Namespace, checked: Checked, recipe: Recipe) -> int:
     from cnnspec.training.conduct import Job
+    from cnnspec.training.memory import check_room
     from cnnspec.training.run_folder import open_run_folder
     from cnnspec.training.subject import make_subject
 
     subject = make_subject(checked, recipe)
-    _check_memory(subject)
+    check_room(subject)
     with open_run_folder(arguments.out, subject.graph.name) as folder:
         return _conduct(arguments, folder, Job(subject, arguments.data_dir))
 
@@ -159,6 +162,7 @@ def _begin(arguments: argparse.Namespace, checked: Checked, recipe: Recipe) -> i
 def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> int:
     from cnnspec.cli._watch import Watch
     from cnnspec.training.conduct import resume_job
+    from cnnspec.training.memory import check_room
     from cnnspec.training.record import read_record
     from cnnspec.training.run_folder import RunFolder, reopen_run_folder
 
@@ -169,7 +173,7 @@ def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> 
         job = resume_job(folder, record, arguments.data_dir, epochs, watch)
         if _is_over(job, path, arguments):
             return OK
-        _check_memory(job.subject)
+        check_room(job.subject)
         return _conduct(arguments, folder, job)
 
 
@@ -195,22 +199,6 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
         return FINDINGS
     _print_summary(recorder, job.subject, arguments)
     return OK
-
-
-def _check_memory(subject: Subject) -> None:
-    from cnnspec.training.datasets.load import data_bytes, image_count
-    from cnnspec.training.machine import available_memory
-    from cnnspec.training.memory import check_memory, plan_training
-    from cnnspec.training.optimizers import state_bytes
-
-    graph, facts, recipe = subject.graph, subject.facts, subject.recipe
-    check_memory(
-        lambda batch: plan_training(graph, facts, recipe, batch),
-        min(recipe.batch, image_count(recipe.data)),
-        data_bytes=data_bytes(recipe.data),
-        state_bytes=state_bytes(recipe.optimizer, facts),
-        available=available_memory(),
-    )
 
 
 # --- going on ---------------------------------------------------------------------------------------------
@@ -246,9 +234,16 @@ def _same_run(arguments: argparse.Namespace, record: RunRecord, given: Checked |
         given_data = arguments.data if isinstance(arguments.data, DataKind) else arguments.data.keyword
         changes.append(f"data: {record.recipe['data']} -> {given_data}")
     if given is not None:
-        parameters = {**recorded_parameters(record), **arguments.set}
-        recorded, now = check_recorded(record), check_source(given.source, parameters)
+        own = given.network()[0].parameters
+        parameters = {name: value for name, value in arguments.set.items() if name in own}
+        now = check_source(given.source, {**recorded_parameters(record), **parameters})
+        recorded = check_recorded(record)
         changes += differences(recorded, now)
+        changes += [
+            f"{name}: {record.recipe.get(name)} -> {value}"
+            for name, value in given.recipe.written().items()
+            if name != "epochs" and value not in (now.recipe.written().get(name), record.recipe.get(name))
+        ]
         if epochs is None and now.recipe.epochs != recorded.recipe.epochs:
             epochs = now.recipe.epochs
     if changes:

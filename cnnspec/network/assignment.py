@@ -1,4 +1,7 @@
-"""`name=value` as text: a value for a parameter of a network, from the command line or the record of a run."""
+"""`name=value` as text: a value for a parameter of a network, or for a setting of its `train` block.
+
+It comes from the command line or the record of a run.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ _AROUND: Final = "block _ {\nlet "
 
 
 def read_assignment(text: str) -> tuple[str, Value]:
-    """A name and its value, read as the language reads `let name = value`.
+    """A name and its value, read as the language reads `let name = value`; a name may be such as `sgd.lr`.
 
     Raises:
         ValueError: the text is no assignment.
     """
+    name, _, value = text.partition("=")
+    if "." in name and all(part.isidentifier() for part in name.strip().split(".")):
+        return name.strip(), read_assignment(f"_ = {value}")[1]
     parsed = parse(Source("--set", f"{_AROUND}{text}\n}}"))
     block = parsed.tree.items[0] if parsed.tree.items else None
     if parsed.faults or len(parsed.tree.items) != 1 or not isinstance(block, Block):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 from cnnspec.network.table import in_bytes
 from cnnspec.numpy_backend.account import Account, account
 from cnnspec.numpy_backend.plan import make_plan
+from cnnspec.training.datasets.load import data_bytes, image_count
 from cnnspec.training.errors import TrainingError
+from cnnspec.training.machine import available_memory
 from cnnspec.training.model import usable_loss
 from cnnspec.training.optimizers import state_bytes
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.numpy_backend.plan import Plan
     from cnnspec.recipe import Recipe
+    from cnnspec.training.subject import Subject
 
 
 def plan_training(graph: Graph, facts: Facts, recipe: Recipe, batch: int) -> Plan:
@@ -74,6 +77,22 @@ class Sized(Protocol):
 
 class MemoryShortage(TrainingError):  # noqa: N818 - a state of the machine, not a mistake
     """The run needs more memory than there is."""
+
+
+def check_room(subject: Subject) -> None:
+    """Refuse a run for which this machine has too little memory left.
+
+    Raises:
+        MemoryShortage: it names the largest layer, and the largest halved batch that fits.
+    """
+    graph, facts, recipe = subject.graph, subject.facts, subject.recipe
+    check_memory(
+        lambda batch: plan_training(graph, facts, recipe, batch),
+        min(recipe.batch, image_count(recipe.data)),
+        data_bytes=data_bytes(recipe.data),
+        state_bytes=state_bytes(recipe.optimizer, facts),
+        available=available_memory(),
+    )
 
 
 def check_memory(
