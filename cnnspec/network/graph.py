@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @record
 class UseSite:
-    """A place where a block is used. `name` is that of the use; names of the layers within begin with it."""
+    """A place where a block is used. `name` is that of the use; names of the layers within begin with it.
+
+    `arguments` are the values that the block's parameters have there.
+    """
 
     block: str
     span: Span
     name: str
+    arguments: Mapping[str, Value | Unknown] = field(default_factory=dict, repr=False)
 
     def note(self) -> str:
         """How messages name it."""

@@ -239,7 +239,7 @@ class _Lowering(Assembly):
         inner = Frame(
             names=frame.names.inner(instance, block.body),
             scope=Scope(values),
-            uses=(*frame.uses, UseSite(block.name.text, call.span, instance)),
+            uses=(*frame.uses, UseSite(block.name.text, call.span, instance, values)),
             first=len(self.nodes),
         )
         inner.names.prefix = f"{instance}."
