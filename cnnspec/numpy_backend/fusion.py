@@ -14,14 +14,14 @@ while the part is in the cache. The numbers are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnspec.layers.normalization import BatchNorm
-from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run, kernel_of
+from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run
 from cnnspec.numpy_backend.kernels.shapes import ViewKernel
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.numpy_backend.kernels.base import Layout
     from cnnspec.numpy_backend.memory import Allocator
+    from cnnspec.numpy_backend.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Fusion:
         return sorted(i for i, h in self.hosts.items() if h == host)
 
 
-def find_fusion(graph: Graph, facts: Facts, training: bool) -> Fusion:
+def find_fusion(graph: Graph, kinds: Sequence[type[Kernel[Layer]]], training: bool) -> Fusion:
     """What can be fused: a value that is fused away has one reader, and is no output of the network."""
     consumers = graph.consumers()
     norms: dict[int, int] = {}
@@ -57,30 +58,31 @@ def find_fusion(graph: Graph, facts: Facts, training: bool) -> Fusion:
         if len(node.inputs) != 1 or len(consumers[node.inputs[0]]) > 1 or node.inputs[0] in graph.outputs:
             continue
         (source,) = node.inputs
-        before = kernel_of(graph.nodes[source].layer, facts.layers[source].input_shapes)
-        if isinstance(node.layer, BatchNorm) and before.folds and not training:
+        if isinstance(node.layer, BatchNorm) and kinds[source].folds and not training:
             norms[source] = i
-        elif kernel_of(node.layer, facts.layers[i].input_shapes).guest:
+        elif kinds[i].guest:
             folded = {norm: layer for layer, norm in norms.items()}
             host = hosts.get(source, folded.get(source, source))
-            if kernel_of(graph.nodes[host].layer, facts.layers[host].input_shapes).host:
+            if kinds[host].host:
                 hosts[i] = host
     return Fusion(norms, hosts)
 
 
 def bind_kernels(
-    graph: Graph, facts: Facts, layouts: tuple[Layout, ...], fusion: Fusion
+    graph: Graph, facts: Facts, selected: Sequence[Selection], layouts: tuple[Layout, ...], fusion: Fusion
 ) -> tuple[Kernel[Layer], ...]:
     """The kernel of every node."""
     views = set(fusion.norms.values())
     kernels = []
     for i, (node, known) in enumerate(zip(graph.nodes, facts.layers, strict=True)):
         layer, weights = node.layer, known.weights
-        kind = ViewKernel if i in views else kernel_of(layer, known.input_shapes)
+        kind = ViewKernel if i in views else selected[i].kind
         if i in fusion.norms:
             layer = layer.replaced(bias=True)
             weights = layer.weights(*known.input_shapes)
         kernel = kind(layer, tuple(layouts[v] for v in node.inputs), layouts[i], weights)
+        if selected[i].why and i not in views:
+            kernel.why = selected[i].why
         if i in fusion.norms:
             kernel.absorbed = graph.nodes[fusion.norms[i]].name
         if i in views:

@@ -13,13 +13,14 @@ from cnnspec.layers import product, show
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.numpy_backend.bench import Bench, Call, Share
 from cnnspec.numpy_backend.blas import blas_threads
+from cnnspec.numpy_backend.choices import Choices
 from cnnspec.numpy_backend.fusion import fold
 from cnnspec.numpy_backend.kernels.base import Array
 from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally
 from cnnspec.numpy_backend.meetings import Exchanges
 from cnnspec.numpy_backend.memory import ALIGNMENT, Allocator
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
-from cnnspec.numpy_backend.plan import Plan, make_plan
+from cnnspec.numpy_backend.plan import NO_CHOICES, Plan, make_plan
 from cnnspec.numpy_backend.ports import Arrays, Given, Ports
 from cnnspec.numpy_backend.processes import Processes, bytes_needed
 from cnnspec.numpy_backend.program import Tables
@@ -46,6 +47,7 @@ def compile_graph(
     reuse_memory: bool = True,
     fuse: bool = True,
     dtype: DTypeLike = "float32",
+    choices: Choices = NO_CHOICES,
 ) -> Model:
     """Compile a checked network; its weights are zeros until set. The arguments are `make_plan`'s."""
     plan = make_plan(
@@ -60,6 +62,7 @@ def compile_graph(
         reuse_memory=reuse_memory,
         fuse=fuse,
         dtype=dtype,
+        choices=choices,
     )
     return Model(plan)
 

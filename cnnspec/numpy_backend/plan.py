@@ -16,12 +16,15 @@ import numpy as np
 from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
+from cnnspec.numpy_backend.choices import Choices
+from cnnspec.numpy_backend.costs import Conditions
 from cnnspec.numpy_backend.fusion import Fusion, bind_kernels, find_fusion
 from cnnspec.numpy_backend.kernels.base import Kernel, Layout
 from cnnspec.numpy_backend.kernels.losses import LossKernel, loss_kernel
 from cnnspec.numpy_backend.layouts import choose_layouts
 from cnnspec.numpy_backend.memory import aligned, place
 from cnnspec.numpy_backend.processes import can_fork
+from cnnspec.numpy_backend.selection import select_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,6 +158,9 @@ class Plan:
         return _table(self)
 
 
+NO_CHOICES: Final = Choices()
+
+
 def make_plan(
     graph: Graph,
     facts: Facts,
@@ -168,11 +174,13 @@ def make_plan(
     reuse_memory: bool = True,
     fuse: bool = True,
     dtype: DTypeLike = "float32",
+    choices: Choices = NO_CHOICES,
 ) -> Plan:
     """Choose layouts, algorithms, workers and the size of a piece, and place all buffers.
 
     Workers are processes where the system can fork, unless `processes` says otherwise. With `fuse=False`
     every layer is computed by itself, with `reuse_memory=False` every buffer memory of its own: for tests.
+    What `choices` settle is taken as it is, but for what is given beside them.
 
     Raises:
         ValueError: a number is below 1, or the network is one that this backend cannot run.
@@ -182,16 +190,21 @@ def make_plan(
     number = cast("np.dtype[np.float32]", np.dtype(dtype))
     if number.kind != "f" or number.itemsize < 4:
         raise ValueError(f"dtype must be float32 or float64, not {number}")
-    layouts = choose_layouts(graph, facts)
-    fusion = find_fusion(graph, facts, training) if fuse else Fusion()
-    kernels = bind_kernels(graph, facts, layouts, fusion)
+    forks = can_fork() if processes is None else processes
+    crew = workers or choices.workers or choose_workers(facts, batch, processes=forks)
+    share = math.ceil(batch / crew)
+    asked_piece = micro_batch or choices.micro_batch
+    alone = cores() if crew == 1 and not workers else 1
+    conditions = Conditions(min(asked_piece or PIECE_STEP, share), training, alone)
+    selected = select_kernels(graph, facts, conditions, choices.algorithms)
+    kinds = [one.kind for one in selected]
+    layouts = choose_layouts(graph, facts, kinds)
+    fusion = find_fusion(graph, kinds, training) if fuse else Fusion()
+    kernels = bind_kernels(graph, facts, selected, layouts, fusion)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
-    forks = can_fork() if processes is None else processes
-    crew = workers or choose_workers(facts, batch, processes=forks)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]
-    share = math.ceil(batch / crew)
-    piece = min(micro_batch or choose_micro_batch(image, share), batch)
+    piece = min(asked_piece or choose_micro_batch(image, share), batch)
     meeting = training and any(kernel.exchanges() for kernel in kernels)
     in_step = math.ceil(share / piece) if meeting else 1
     offsets, arena = place([b.lifetime(piece, number.itemsize) for b in buffers.all], reuse_memory)

@@ -84,6 +84,29 @@ class Scratch:
     per_image: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the forward pass of an algorithm does for a piece, counted; the backward pass goes with it.
+
+    Attributes:
+        multiplied: multiply-accumulates of its matrix products.
+        cut: numbers that it cuts from its input and arranges for them.
+        laid: numbers that it makes its output from.
+        short: rows of the map or of images that it copies, one by one.
+        weights: numbers in the matrices that it makes of its weight.
+        strided: numbers of its output that a pooling behind it takes with strides, for want of tiles.
+        calls: once for each use.
+    """
+
+    multiplied: float
+    cut: float
+    laid: float
+    short: float
+    weights: float
+    strided: float = 0.0
+    calls: int = 1
+
+
 @dataclass(slots=True)
 class Moment:
     """What changes from one piece of a batch to the next; each worker has its own.
@@ -157,6 +180,10 @@ L = TypeVar("L", bound=Layer)
 class Kernel(ABC, Generic[L]):
     """How one use of a layer kind is computed."""
 
+    name: ClassVar[str] = ""
+    """What choices call it, where a layer can be computed in several ways."""
+    priced_as: ClassVar[str] = ""
+    """Whose prices its work has."""
     elementwise: ClassVar[bool] = False
     """Whether each element of the output depends on that of the input alone, so that any layout will do."""
     in_place: ClassVar[bool] = False
@@ -197,6 +224,19 @@ class Kernel(ABC, Generic[L]):
     def suited(cls, layer: L, inputs: tuple[Shape, ...]) -> type[Kernel[L]]:
         """The kernel for this use of the layer: this one, or one that suits its options better."""
         return cls
+
+    @classmethod
+    def candidates(cls, layer: L, inputs: tuple[Shape, ...], tile: Shape) -> tuple[type[Kernel[L]], ...]:
+        """The kernels that can compute this use of the layer, if it is not this one alone.
+
+        `tile` is the one in which its reader would like the output, or `()`.
+        """
+        return (cls,)
+
+    @classmethod
+    def work(cls, layer: L, inputs: tuple[Shape, ...], tile: Shape, images: int) -> Work:
+        """What it does for a piece of so many images; of kernels between which there is a choice."""
+        raise NotImplementedError
 
     @classmethod
     def margin(cls, layer: L, shape: Shape) -> Margin:

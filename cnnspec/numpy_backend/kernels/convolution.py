@@ -12,7 +12,7 @@ saves copying, and gives the product more rows, which it needs where channels ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Run,
     Scratch,
     Site,
+    Work,
     add_product,
     add_rows,
     computes,
@@ -43,14 +44,19 @@ from cnnspec.numpy_backend.kernels.stacks import (
 )
 from cnnspec.numpy_backend.kernels.toeplitz import Toeplitz
 from cnnspec.numpy_backend.kernels.windows import TiledAxis
+from cnnspec.numpy_backend.kernels.winograd import WinogradF2, WinogradF4, WinogradKernel
 
 
 @computes(Conv)
 class ConvKernel(Kernel[Conv]):
     """`y_o(p) = sum_(c,i) W_(o,c,i) x_c(p * stride + i * dilation - before) + b_o`."""
 
+    name = "im2col"
+    priced_as = "patches"
     reads_margin = True
     folds = True
+    tiled: ClassVar[bool] = False
+    """Whether it computes a tile of outputs at once."""
 
     def __init__(
         self, layer: Conv, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
@@ -71,6 +77,33 @@ class ConvKernel(Kernel[Conv]):
         if layer.connections is not None:
             return ConnectedConvKernel
         return DepthwiseKernel if layer.groups == inputs[0][0] > 1 else cls
+
+    @classmethod
+    def candidates(
+        cls, layer: Conv, inputs: tuple[Shape, ...], tile: Shape
+    ) -> tuple[type[Kernel[Conv]], ...]:
+        """A product of the map where that is all; patches, tiles where the reader asks for them, Winograd."""
+        if all(map(_is_point, tiled_axes(layer, inputs[0], ()))):
+            return (DirectKernel,)
+        tiles = (TilesKernel,) if tile and TilesKernel.writes_tiles(layer, inputs[0], tile) else ()
+        winograd = (WinogradF2, WinogradF4) if WinogradKernel.suits(layer, inputs) else ()
+        return (Im2colKernel, *tiles, *winograd)
+
+    @classmethod
+    def work(cls, layer: Conv, inputs: tuple[Shape, ...], tile: Shape, images: int) -> Work:
+        """One product for each group, and the patches."""
+        axes = tiled_axes(layer, inputs[0], tile if cls.tiled else ())
+        matrix = Toeplitz(layer.channels, inputs[0][0] // layer.groups, layer.groups, axes)
+        positions = product(tuple(axis.tiles for axis in axes)) * images
+        columns = layer.groups * matrix.columns
+        return Work(
+            multiplied=positions * matrix.rows * columns,
+            cut=positions * columns,
+            laid=positions * layer.groups * matrix.rows,
+            short=columns * product(tuple(axis.tiles for axis in axes[:-1])),
+            weights=matrix.rows * columns / product(matrix.tile),
+            strided=positions * layer.channels if tile and not cls.tiled else 0.0,
+        )
 
     @classmethod
     def margin(cls, layer: Conv, shape: Shape) -> Margin:
@@ -242,6 +275,33 @@ class ConvKernel(Kernel[Conv]):
         shape = self.inputs[0].shape
         gain = estimate(self.layer, shape, ()) / estimate(self.layer, shape, self.output.tile)
         return f"tiles {size}", f"estimated {gain:.1f} times as fast as one output at a time"
+
+
+class Im2colKernel(ConvKernel):
+    """One output at a time."""
+
+    @classmethod
+    def writes_tiles(cls, layer: Conv, shape: Shape, tile: Shape) -> bool:
+        """It does not."""
+        return False
+
+
+class DirectKernel(Im2colKernel):
+    """A 1x1 kernel: the map is its own patches."""
+
+    name = "direct"
+
+
+class TilesKernel(ConvKernel):
+    """The outputs of a tile at once, where the reader asks for tiles."""
+
+    name = priced_as = "tiles"
+    tiled = True
+
+    @classmethod
+    def writes_tiles(cls, layer: Conv, shape: Shape, tile: Shape) -> bool:
+        """Whether it can."""
+        return layer.groups == 1 and all(axis.spacing for axis in tiled_axes(layer, shape, tile))
 
 
 COPY_COST: Final = 12

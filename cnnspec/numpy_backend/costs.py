@@ -1,0 +1,101 @@
+"""What the algorithms of a convolution cost: the work of each, counted, times what a unit of it takes.
+
+The prices were fitted, by least squares of the relative errors, to kernels alone: 54 convolutions of 3x3
+with 3 to 512 channels, maps of 7x7 to 112x112 and 1 to 64 images, and 42 of 3x3 and 5x5 before a pooling of
+2x2, on one core of an EPYC of 2024 with 1 MiB of L2, under OpenBLAS 0.3 with its kernels for AVX2 and for
+AVX-512. The estimates are 0.5 to 1.6 times what was measured, a fifth off on average; only their proportions
+matter to a choice. `cnnspec plan --tune` measures instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Final, Literal
+
+from cnnspec.numpy_backend.blas import has_small_products
+from cnnspec.numpy_backend.kernels.base import Work
+
+Kernels = Literal["avx2", "avx512"]
+"""For which instructions the kernels of BLAS were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Picoseconds for each unit of a `Work`, in the order of its fields."""
+
+    multiplied: float
+    cut: float
+    laid: float
+    short: float
+    weights: float
+    strided: float
+    calls: float
+
+    def seconds(self, work: Work, threads: int) -> float:
+        """What the work takes where `threads` share the products."""
+        units = zip(astuple(self), astuple(work), strict=True)
+        products, *others = (float(price * amount) for price, amount in units)
+        return (products / threads + sum(others)) * 1e-12
+
+
+PRICES: Final[dict[Kernels, dict[str, tuple[Prices, Prices]]]] = {
+    "avx2": {
+        "patches": (
+            Prices(19.7, 102, 176, 374, 842, 450, 3_890_000),
+            Prices(39.7, 328, 559, 10_100, 2140, 1000, 9_780_000),
+        ),
+        "tiles": (
+            Prices(18.8, 128, 174, 1900, 62, 0, 3_860_000),
+            Prices(36.9, 169, 344, 14_800, 0, 0, 8_630_000),
+        ),
+        "winograd-2x2": (
+            Prices(20.3, 763, 467, 5, 334, 450, 0),
+            Prices(38.6, 928, 1580, 141, 487, 1000, 0),
+        ),
+        "winograd-4x4": (
+            Prices(19.5, 1030, 742, 114, 355, 450, 1_130_000),
+            Prices(36.3, 1510, 1960, 385, 528, 1000, 2_920_000),
+        ),
+    },
+    "avx512": {
+        "patches": (
+            Prices(11.7, 78, 140, 1130, 723, 450, 2_870_000),
+            Prices(22.8, 264, 558, 14_800, 1820, 1000, 2_900_000),
+        ),
+        "tiles": (
+            Prices(12.2, 35, 144, 2410, 0, 0, 3_480_000),
+            Prices(23.7, 0, 445, 16_400, 0, 0, 6_010_000),
+        ),
+        "winograd-2x2": (
+            Prices(11.0, 560, 329, 0, 248, 450, 0),
+            Prices(23.9, 822, 838, 104, 480, 1000, 0),
+        ),
+        "winograd-4x4": (
+            Prices(12.9, 448, 552, 104, 188, 450, 4_160_000),
+            Prices(26.1, 856, 1020, 362, 378, 1000, 6_760_000),
+        ),
+    },
+}
+"""Forward and backward. What has small products has AVX-512; any other BLAS is taken for one with AVX2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which an algorithm is to be chosen.
+
+    Attributes:
+        images: in a piece.
+        training: whether there is a backward pass.
+        threads: that share a product.
+    """
+
+    images: int
+    training: bool
+    threads: int = 1
+
+
+def seconds(algorithm: str, work: Work, conditions: Conditions) -> float:
+    """The estimate for a piece: forward, and backward in training."""
+    forward, backward = PRICES["avx512" if has_small_products() else "avx2"][algorithm]
+    found = forward.seconds(work, conditions.threads)
+    return found + backward.seconds(work, conditions.threads) if conditions.training else found

@@ -1,0 +1,270 @@
+"""Winograd's convolution: kernels of 3x3, stride 1, with 2.25 or 4 times fewer multiplications.
+
+The outputs are computed in tiles of `m x m` from overlapping tiles of `k x k` inputs, `k = m + 2`, by
+F(m x m, 3 x 3) of cook_toom.py. Summed over the channels, its element-wise products become `k * k` matrix
+products over all tiles and images `t` (Lavin & Gray 2015, arXiv:1509.09308):
+
+    U_oc = G W_oc G^T      V_ct = B^T d_ct B      M = U V for each place      Y_ot = A^T M_ot A
+
+The gradients, in the same domain:
+
+    dM_ot = A dY_ot A^T                           dU = dM V^T for each place  dW_oc = G^T dU_oc G
+
+and the gradient of the input is the convolution of `dY` by the kernel turned round, with inputs and outputs
+exchanged. Its U is the transpose of the one above where d and Y are read backward (`Filtering.reversed`), so
+there is but one. dU is as large as U, 1.8 or 4 times the weight: it is turned into dW piece by piece, so that
+no worker keeps a sum of it.
+
+Rounding: in float32 and relative to the largest number, outputs and gradients are off by about as much as
+those of a direct sum with F(2x2), at most 1e-6, and by 3 to 5 times as much with F(4x4), at most 5e-6, for 4
+to 512 channels. In float64 both are exact to 1e-12.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from cnnspec.layers import Shape, Weight, product
+from cnnspec.layers.convolution import Conv
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Kernel,
+    Layout,
+    Run,
+    Scratch,
+    Site,
+    Work,
+    add_product,
+    add_rows,
+    in_turn,
+    multiplying,
+)
+from cnnspec.numpy_backend.kernels.cook_toom import POINTS, filtering
+from cnnspec.numpy_backend.kernels.winograd_tiles import CHUNK, Block, Cut, Lay, Map, block_columns, blocks
+
+TAPS = 3
+
+
+class WinogradKernel(Kernel[Conv]):
+    """`y_o(p) = sum_(c,i) W_(o,c,i) x_c(p + i - before) + b_o` for `i` in 3x3, by tiles of `tile x tile`."""
+
+    reads_margin = True
+    keeps_input = True
+    folds = True
+    tile: ClassVar[int]
+
+    def __init__(
+        self, layer: Conv, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
+    ) -> None:
+        super().__init__(layer, inputs, output, weights)
+        windows = layer.window(inputs[0].shape)
+        self.before = tuple(window.before for window in windows)
+        self.after_turning = tuple(TAPS - 1 - window.before for window in windows)
+        self.filtering = filtering(self.tile, TAPS, POINTS[self.tile])
+        self.places = self.tile + TAPS - 1
+        self.algorithm = f"Winograd F({self.tile}x{self.tile}, 3x3)"
+        self.why = f"{self.places**2} products {layer.channels}x{inputs[0].shape[0]}"
+
+    @classmethod
+    def suits(cls, layer: Conv, inputs: tuple[Shape, ...]) -> bool:
+        """Whether this use of the layer can be computed so: 3x3, one step at a time, all channels seen."""
+        plain = layer.groups == 1 and layer.connections is None
+        windows = layer.window(inputs[0])
+        simple = all((w.kernel, w.stride, w.dilation) == (TAPS, 1, 1) for w in windows)
+        return plain and simple and len(windows) == 2
+
+    @classmethod
+    def work(cls, layer: Conv, inputs: tuple[Shape, ...], tile: Shape, images: int) -> Work:
+        """A product for each place of a tile, and both transforms."""
+        channels = inputs[0][0]
+        outputs = layer.infer(inputs[0])[1:]
+        tiles = product(tuple(math.ceil(n / cls.tile) for n in outputs))
+        places = (cls.tile + TAPS - 1) ** 2
+        return Work(
+            multiplied=places * layer.channels * channels * tiles * images,
+            cut=places * channels * tiles * images,
+            laid=places * layer.channels * tiles * images,
+            short=places * (channels + layer.channels) * tiles,
+            weights=places * layer.channels * channels,
+            strided=0.0
+            if cls.writes_tiles(layer, inputs[0], tile)
+            else layer.channels * product(outputs) * images,
+        )
+
+    @classmethod
+    def writes_tiles(cls, layer: Conv, shape: Shape, tile: Shape) -> bool:
+        """Whether its own tiles are made of such tiles: then it costs nothing."""
+        return all(cls.tile % side == 0 for side in tile)
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """Values and products of a block, two chunks, dU, and room for sums, whatever the images."""
+        needed = [
+            Scratch("tiles", (self._rows * self._columns,), "forward", per_image=False),
+            Scratch("chunks", (2, CHUNK), "forward", per_image=False),
+            Scratch("tiles again", (self._rows * self._columns,), "backward", per_image=False),
+            Scratch("chunks again", (2, CHUNK), "backward", per_image=False),
+            Scratch("transformed", self._products, "backward", per_image=False),
+            Scratch("spare", self._products, "backward", per_image=False),
+        ]
+        if self.layer.bias:
+            needed.append(Scratch("spare rows", self._rows_of_outputs, "backward", per_image=False))
+        return tuple(needed)
+
+    # --- the weight -------------------------------------------------------------------------------------
+
+    def shared(self) -> dict[str, Shape]:
+        """U."""
+        return {"transformed": self._products}
+
+    def prepare(self, weights: Mapping[str, Array], shared: Mapping[str, Array]) -> Run:
+        """Bind `U = G W G^T`."""
+        weight, transformed = weights["weight"], shared["transformed"]
+        return multiplying(self._nested_taps(weight), _kernels_last(weight), _places_first(transformed))
+
+    def sums(self) -> dict[str, Shape]:
+        """The gradients of the weight, and of the bias for each place of a tile of the output."""
+        rows = {"rows": self._rows_of_outputs} if self.layer.bias else {}
+        return {"weight": self.weights[0].shape, **rows}
+
+    def fold(self, sums: Mapping[str, Array], gradients: Mapping[str, Array]) -> Run | None:
+        """Sum the gradients of the bias over the places of a tile."""
+        if not self.layer.bias:
+            return None
+        rows, bias = sums["rows"].reshape(-1, self.layer.channels), gradients["bias"]
+
+        def run() -> None:
+            np.add.reduce(rows, axis=0, out=bias)
+
+        return run
+
+    def _nested_taps(self, like: Array) -> Array:
+        """G for both axes at once: `(k * k) x 9`."""
+        return np.kron(self.filtering.taps, self.filtering.taps).astype(like.dtype)
+
+    # --- forward ----------------------------------------------------------------------------------------
+
+    def forward(self, at: Site) -> Run:
+        """Block by block cut tiles, multiply, lay tiles."""
+        matrices, bias = self.filtering, at.weights.get("bias")
+        cut = Cut(matrices.inputs.astype(at.y.dtype), self.tile, self.before)
+        lay = Lay(matrices.outputs.astype(at.y.dtype), bias)
+        memory = at.scratch["tiles"], at.scratch["chunks"]
+        y = Map(at.y, self.output.tile)
+        return self._convolving(Map(at.x[0]), at.shared["transformed"], y, (cut, lay), memory)
+
+    def _convolving(
+        self, x: Map, transformed: Array, y: Map, transforms: tuple[Cut, Lay], scratch: tuple[Array, Array]
+    ) -> Run:
+        (cut, lay), (memory, chunks), runs = transforms, scratch, []
+        for block in self._blocks(y):
+            values, products = self._within(memory, block, x.channels, y.channels)
+            runs += [
+                cut.run(x, block, values, chunks),
+                multiplying(transformed, _stacked(values), _stacked(products)),
+                lay.run(products, block, y, chunks),
+            ]
+        return in_turn(runs)
+
+    # --- backward ---------------------------------------------------------------------------------------
+
+    def backward(self, at: Site) -> Run:
+        """`dU` block by block and `dW` from it, `db`, and `dx` as a convolution."""
+        runs = self._adding_weight(at)
+        if self.layer.bias:
+            rows = at.dy.reshape(*self._rows_of_outputs, -1)
+            runs.append(add_rows(rows, at.sums["rows"], at.scratch["spare rows"], at.moment))
+        if at.dx[0] is not None:
+            runs.append(self._turned(at, at.dx[0]))
+        return in_turn(runs)
+
+    def _adding_weight(self, at: Site) -> list[Run]:
+        """Bind `dU = sum dM V^T` over the blocks of a piece, then `dW += G^T dU G`."""
+        x, dy, chunks, runs = Map(at.x[0]), Map(at.dy, self.output.tile), at.scratch["chunks again"], []
+        cut = Cut(self.filtering.inputs.astype(at.dy.dtype), self.tile, self.before)
+        cut_dy = Cut(self.filtering.outputs.T.astype(at.dy.dtype), self.tile, (0, 0))
+        total, spare = at.scratch["transformed"], at.scratch["spare"]
+        for i, block in enumerate(self._blocks(dy)):
+            values, dproducts = self._within(at.scratch["tiles again"], block, x.channels, dy.channels)
+            runs += [cut.run(x, block, values, chunks), cut_dy.run(dy, block, dproducts, chunks)]
+            left, right = _stacked(dproducts), _stacked(values).swapaxes(-1, -2)
+            runs.append(
+                add_product(left, right, total, spare, None) if i else multiplying(left, right, total)
+            )
+        weight = at.sums["weight"].reshape(-1, TAPS * TAPS)
+        memory = spare.reshape(-1)[: weight.size].reshape(weight.shape)
+        taps = self._nested_taps(weight)
+        return [*runs, add_product(_places_first(total).T, taps, weight, memory, at.moment)]
+
+    def _turned(self, at: Site, dx: Array) -> Run:
+        """Bind the convolution of `dy` by the kernel turned round."""
+        matrices = self.filtering.reversed
+        cut = Cut(matrices.inputs.astype(dx.dtype), self.tile, self.after_turning)
+        lay = Lay(matrices.outputs.astype(dx.dtype))
+        transposed = at.shared["transformed"].swapaxes(-1, -2)
+        memory = at.scratch["tiles again"], at.scratch["chunks again"]
+        return self._convolving(Map(at.dy, self.output.tile), transposed, Map(dx), (cut, lay), memory)
+
+    # --- arrays -----------------------------------------------------------------------------------------
+
+    @property
+    def _products(self) -> Shape:
+        """The shape of U: one matrix for every place of a tile."""
+        return (self.places**2, self.layer.channels, self.inputs[0].shape[0])
+
+    @property
+    def _rows(self) -> int:
+        return self.places**2 * (self.layer.channels + self.inputs[0].shape[0])
+
+    @property
+    def _columns(self) -> int:
+        return block_columns(self._rows)
+
+    @property
+    def _rows_of_outputs(self) -> Shape:
+        """Output channels, once for each place of a tile in which outputs lie."""
+        return (product(self.output.tile) * self.layer.channels,)
+
+    def _blocks(self, y: Map) -> list[Block]:
+        """The blocks of tiles that cover a map."""
+        tiles = tuple(math.ceil(size / self.tile) for size in y.sizes)
+        return blocks(tiles, y.images, self._columns)
+
+    def _within(self, memory: Array, block: Block, inner: int, outer: int) -> tuple[Array, Array]:
+        """Memory for the values `(k, k, C, T)` and the products `(k, k, O, T)` of a block."""
+        k, columns = self.places, math.prod(block.shape)
+        values = memory[: k * k * inner * columns]
+        products = memory[values.size : values.size + k * k * outer * columns]
+        return values.reshape(k, k, inner, columns), products.reshape(k, k, outer, columns)
+
+
+class WinogradF2(WinogradKernel):
+    """F(2x2, 3x3): 2.25 times fewer multiplications, and the rounding of a direct sum."""
+
+    name = priced_as = "winograd-2x2"
+    tile = 2
+
+
+class WinogradF4(WinogradKernel):
+    """F(4x4, 3x3): 4 times fewer multiplications, and 3 to 5 times the rounding of a direct sum."""
+
+    name = priced_as = "winograd-4x4"
+    tile = 4
+
+
+def _stacked(values: Array) -> Array:
+    """`(k, k, C, T)` as one matrix for every place of a tile: `(k * k, C, T)`."""
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _kernels_last(weight: Array) -> Array:
+    """`(O, C, 3, 3)` seen as `9 x (O * C)`."""
+    return weight.reshape(-1, TAPS * TAPS).T
+
+
+def _places_first(transformed: Array) -> Array:
+    """`(k * k, O, C)` as `(k * k) x (O * C)`."""
+    return transformed.reshape(len(transformed), -1)
