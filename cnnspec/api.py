@@ -251,16 +251,16 @@ class Run:
     def evaluate(
         self, part: Part = "test", data_dir: Path | None = None, which: Which = "last"
     ) -> Evaluation:
-        """What the network gets right and wrong of a part of its data, class by class.
+        """How well the network does on a part of its data: figures, and of classes each by each.
 
         Raises:
-            TrainingError: the data cannot be read, or there are no classes.
+            TrainingError: the data cannot be read.
         """
-        from cnnspec.training.evaluation import evaluate_classes, labelled
+        from cnnspec.training.evaluation import evaluate_samples, labelled
 
         x, labels = labelled(self._saved, self.network.recipe.data, part, data_dir)
         with self.compile(which) as model:
-            return evaluate_classes(model, x, labels, self._saved)
+            return evaluate_samples(model, x, labels, self._saved)
 
     def __repr__(self) -> str:
         epochs = "1 epoch" if len(self.history) == 1 else f"{len(self.history)} epochs"

@@ -1,4 +1,4 @@
-"""`cnnspec evaluate`: what a trained network gets right and wrong, class by class."""
+"""`cnnspec evaluate`: how well a trained network does; of classes what it gets right and wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ EXAMPLES = """examples:
   cnnspec evaluate runs/LeNet-1 --json | jq .accuracy
 
 All it needs is the run folder and the data. Rows of the confusion matrix are the classes, columns what they
-were taken for.
+were taken for; top5 is the share of samples whose class is among the five likeliest. Where targets are
+numbers, mae is the mean absolute difference of outputs from targets, and r2 the coefficient of determination,
+1 where they are equal.
 """
 
 WIDEST = 20
@@ -42,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=("test", "train"), default="test", help="which part of the data")
     add_data(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the accuracy alone")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the accuracy alone, or r2")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,18 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from cnnspec.training.evaluation import evaluate_classes, labelled
+    from cnnspec.training.evaluation import evaluate_samples, labelled
     from cnnspec.training.runs import load_run
 
     saved = load_run(arguments.run)
     kind = another_data(saved.subject.recipe.data, arguments.data)
     x, labels = labelled(saved, kind, arguments.part, arguments.data_dir)
     with saved.compile(arguments.weights) as model:
-        found = evaluate_classes(model, x, labels, saved)
+        found = evaluate_samples(model, x, labels, saved)
     if arguments.json:
         print(json.dumps(_report(saved, arguments, kind.written(), found), indent=2, ensure_ascii=False))
     elif arguments.quiet:
-        print(f"{found.accuracy:.4f}")
+        print(f"{_headline(found):.4f}")
     else:
         _print(saved, arguments, kind.written(), found)
     return OK
@@ -77,8 +79,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _print(saved: SavedRun, arguments: argparse.Namespace, data: str, found: Evaluation) -> None:
     epoch = saved.epoch_of(arguments.weights)
     print(f"{saved.record.network} after epoch {epoch}, on the {arguments.part} part of {data}")
-    print(f"accuracy  {found.accuracy:.4f}, {grouped(found.correct)} of {grouped(found.count)}")
-    print(f"loss      {found.loss:.4f}")
+    for name, figure in sorted(found.figures.items(), key=lambda item: item[0] == "loss"):
+        right = f", {grouped(found.correct)} of {grouped(found.count)}" if name == "accuracy" else ""
+        print(f"{name:<8}  {figure:.4f}{right if found.class_names else ''}")
+    if not found.class_names:
+        print(f"samples   {grouped(found.count)}")
+        return
     print()
     columns = (Column("class"), *(Column(title, "right") for title in ("samples", "precision", "recall")))
     rows = [
@@ -98,6 +104,11 @@ def _print(saved: SavedRun, arguments: argparse.Namespace, data: str, found: Eva
     )
 
 
+def _headline(found: Evaluation) -> float:
+    """The figure that says most: the accuracy, or R2, or else the loss."""
+    return next(found.figures[name] for name in ("accuracy", "r2", "loss") if name in found.figures)
+
+
 def _figure(share: float) -> str:
     return "none" if share != share else f"{share:.4f}"
 
@@ -112,9 +123,14 @@ def _report(saved: SavedRun, arguments: argparse.Namespace, data: str, found: Ev
         "data": data,
         "part": arguments.part,
         "count": found.count,
+        **found.figures,
+        **(_by_class(found) if found.class_names else {}),
+    }
+
+
+def _by_class(found: Evaluation) -> dict[str, Json]:
+    return {
         "correct": found.correct,
-        "accuracy": found.accuracy,
-        "loss": found.loss,
         "classes": [
             {
                 "name": one.name,

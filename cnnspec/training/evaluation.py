@@ -1,4 +1,4 @@
-"""What a trained network gets right and wrong: class by class, and picture by picture."""
+"""How well a trained network does: its figures, and of classes what it gets right and wrong, each by each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import numpy as np
 from cnnspec.layers import show
 from cnnspec.training.datasets import load_data
 from cnnspec.training.errors import TrainingError
+from cnnspec.training.loop import Mean
+from cnnspec.training.metrics import Gathered, measures_of
 from cnnspec.training.runs import as_probabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from cnnspec.numpy_backend.model import Model
     from cnnspec.recipe import DataKind
     from cnnspec.training.datasets.dataset import Stream
+    from cnnspec.training.model import Computes
     from cnnspec.training.record import Preparation
     from cnnspec.training.runs import SavedRun
 
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
 
 PIECE = 256
 """Samples that are predicted at a time."""
-SMALLEST = 1e-12
-"""What a probability of 0 is taken for in a logarithm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,33 +62,36 @@ class Mistake:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The figures of a network on labelled samples of some classes.
+    """The figures of a network on samples with their classes or targets.
 
     Attributes:
-        loss: mean cross-entropy over the samples.
+        figures: by name, those that its run logged of the test part: `loss`, `accuracy`, `top5`; `mae`, `r2`.
+        count: samples.
+        class_names: none where the network does not tell classes apart; then there is no more.
         confusion: `classes x classes`, counts; a row for each class, a column for what it was taken for.
-        mistakes: the wrong answers, those that the network was surest of first.
+        mistakes: the wrong answers, those that gave the true class least first.
     """
 
-    loss: float
-    confusion: NDArray[np.int64]
+    figures: Mapping[str, float]
+    count: int
     class_names: tuple[str, ...]
+    confusion: NDArray[np.int64]
     mistakes: tuple[Mistake, ...]
 
     @property
-    def count(self) -> int:
-        """Samples."""
-        return int(self.confusion.sum())
+    def loss(self) -> float:
+        """Mean over the samples of the loss that was learned with."""
+        return self.figures["loss"]
 
     @property
     def correct(self) -> int:
-        """Right answers."""
+        """Right answers, where there are classes."""
         return int(np.trace(self.confusion))
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
-        return self.correct / self.count
+        """Share of right answers; no number where answers are only near or far."""
+        return self.figures.get("accuracy", float("nan"))
 
     @property
     def classes(self) -> tuple[ClassFigures, ...]:
@@ -104,44 +108,61 @@ def _share(part: int, whole: int) -> float:
     return float(part) / float(whole) if whole else float("nan")
 
 
-def evaluate_classes(model: Model, x: Samples, labels: NDArray[np.generic], saved: SavedRun) -> Evaluation:
-    """Compare what a model says of samples with their classes.
+def evaluate_samples(model: Computes, x: Samples, labels: NDArray[np.number], saved: SavedRun) -> Evaluation:
+    """Compare what a model says of samples with their classes or targets.
 
     Args:
         model: compiled for any batch.
         x: `N x C x H x W`, prepared as the training part was; or a stream of such.
-        labels: `N` class numbers.
+        labels: `N` class numbers, or targets.
         saved: the run that the model comes from.
 
     Raises:
-        TrainingError: the network does not tell classes apart.
+        TrainingError: the network has several outputs, or gives something else than the labels are.
     """
-    if not saved.gives_classes or labels.dtype.kind not in "iu":
+    subject = saved.subject
+    if len(subject.graph.outputs) != 1:
         raise TrainingError(
-            f"{saved.record.network} gives no class for a sample, and only classes can be evaluated",
-            "its figures are in metrics.csv; `cnnspec predict` gives its outputs",
+            f"{saved.record.network} has {len(subject.graph.outputs)} outputs, and one can be evaluated"
         )
-    names = saved.record.preparation.classes
+    names = saved.record.preparation.classes if saved.gives_classes and labels.dtype.kind in "iu" else ()
     confusion = np.zeros((len(names), len(names)), np.int64)
-    total, mistakes = 0.0, []
+    mean, gathered, mistakes = Mean(), Gathered(), list[Mistake]()
     for first in range(0, len(labels), PIECE):
         rows = np.arange(first, min(first + PIECE, len(labels)))
-        probabilities = as_probabilities(model, samples_of(x, rows))
-        own = labels[rows].astype(np.int64)
-        taken = probabilities.argmax(axis=1)
-        np.add.at(confusion, (own, taken), 1)
-        of_label = probabilities[np.arange(len(rows)), own]
-        total -= float(np.log(np.maximum(of_label, SMALLEST)).sum(dtype=np.float64))
-        for i in np.flatnonzero(taken != own):
-            sure = float(probabilities[i, taken[i]])
-            mistakes.append(Mistake(int(rows[i]), int(own[i]), int(taken[i]), sure, float(of_label[i])))
+        samples, own = samples_of(x, rows), labels[rows]
+        try:
+            result = model.evaluate(samples, own)
+        except ValueError as error:
+            raise TrainingError(f"{saved.record.network} cannot be compared with these: {error}") from None
+        mean, gathered = mean.plus(result), gathered.plus(result)
+        if names:
+            probabilities = as_probabilities(saved, model, samples)
+            classes = own.astype(np.int64)
+            np.add.at(confusion, (classes, probabilities.argmax(axis=1)), 1)
+            mistakes += _mistakes(probabilities, classes, rows)
+    measures = measures_of(subject.graph, subject.facts, subject.recipe.loss, labels)
+    figures = {"loss": mean.loss} | ({"accuracy": mean.accuracy} if measures.accuracy else {})
     worst = sorted(mistakes, key=lambda mistake: (mistake.probability_of_label, mistake.index))
-    return Evaluation(total / len(labels), confusion, names, tuple(worst))
+    return Evaluation(
+        {**figures, **gathered.figures(measures, labels)}, len(labels), names, confusion, tuple(worst)
+    )
+
+
+def _mistakes(
+    probabilities: NDArray[np.float32], own: NDArray[np.int64], rows: NDArray[np.int64]
+) -> Iterator[Mistake]:
+    """The wrong answers among some samples, whose numbers are `rows`."""
+    taken = probabilities.argmax(axis=1)
+    for i in np.flatnonzero(taken != own):
+        label, other = int(own[i]), int(taken[i])
+        sure, of_label = float(probabilities[i, other]), float(probabilities[i, label])
+        yield Mistake(int(rows[i]), label, other, sure, of_label)
 
 
 def labelled(
     saved: SavedRun, kind: DataKind, part: str, data_dir: Path | None = None
-) -> tuple[Samples, NDArray[np.generic]]:
+) -> tuple[Samples, NDArray[np.number]]:
     """The samples of a part of a data set, prepared as the run prepared its own, and their labels.
 
     Args:

@@ -63,7 +63,7 @@ def predict(saved: SavedRun, model: Model, name: str, content: bytes) -> list[Pr
     samples = prepare_samples(content, name, saved.subject.recipe.data, preparation)
     names = [name] if len(samples) == 1 else [f"{name}[{i}]" for i in range(len(samples))]
     if saved.gives_classes:
-        classes, outputs = preparation.classes, as_probabilities(model, samples)
+        classes, outputs = preparation.classes, as_probabilities(saved, model, samples)
     else:
         classes, outputs = (), np.asarray(model.predict(samples), np.float32)
     return [Prediction(one, classes, output) for one, output in zip(names, outputs, strict=True)]

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from cnnspec.layers.activations import LogSoftmax, Sigmoid, Softmax
 from cnnspec.numpy_backend.model import Model, compile_graph
+from cnnspec.recipe.agreement import outputs_for_classes
+from cnnspec.recipe.learning import BinaryCrossEntropy
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.files import reason
 from cnnspec.training.model import usable_loss
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.training.loop import Epoch
+    from cnnspec.training.model import Computes
 
 Which = Literal["last", "best"]
 
@@ -62,11 +66,12 @@ class SavedRun:
 
     @property
     def gives_classes(self) -> bool:
-        """Whether the network gives a number for each class of the data."""
-        graph, facts = self.subject.graph, self.subject.facts
-        shapes = [facts.shape(node) for node in graph.outputs]
+        """Whether the network gives a number for each class of the data, or one for yes and no."""
+        graph, facts, loss = self.subject.graph, self.subject.facts, self.subject.recipe.loss
         classes = len(self.record.preparation.classes)
-        return classes > 1 and shapes == [(classes,)]
+        if classes < 2 or len(graph.outputs) != 1:
+            return False
+        return facts.shape(graph.outputs[0]) in outputs_for_classes(classes, loss)
 
     def weights(self, which: Which = "last") -> dict[str, NDArray[np.float32]]:
         """The weights after the last finished epoch, or after the best one.
@@ -135,11 +140,27 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted([*own, *inside], key=lambda path: ((path / "run.json").stat().st_mtime_ns, path.name))
 
 
-def as_probabilities(model: Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A row for each sample, a column for each class: what the network says, with a softmax."""
-    outputs = np.asarray(model.predict(x), np.float32).reshape(len(x), -1)
-    if model.plan.logits != model.plan.graph.outputs[0]:
-        return outputs
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+def as_probabilities(saved: SavedRun, model: Computes, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A row for each sample, a column for each class: what the network says.
+
+    Where it does not end with probabilities, its outputs go through a softmax or, with binary cross-entropy,
+    each through a sigmoid. One output for yes and no gives both columns.
+    """
+    outputs: NDArray[np.float32] = np.asarray(model.predict(x), np.float32).reshape(len(x), -1)
+    graph, loss = saved.subject.graph, saved.subject.recipe.loss
+    last = graph.nodes[graph.outputs[0]].layer
+    if isinstance(last, LogSoftmax):
+        outputs = np.exp(outputs)
+    elif not isinstance(last, Softmax | Sigmoid):
+        outputs = _sigmoid(outputs) if isinstance(loss, BinaryCrossEntropy) else _softmax(outputs)
+    return np.hstack((1 - outputs, outputs)) if outputs.shape[1] == 1 else outputs
+
+
+def _sigmoid(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((1 + np.tanh(z / 2)) / 2, np.float32)
+
+
+def _softmax(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    shifted = np.exp(z - z.max(axis=1, keepdims=True))
     rows: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
     return rows

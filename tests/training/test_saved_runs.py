@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import cnnspec
+from cnnspec.api import Run
 from cnnspec.recipe import Digits
 from cnnspec.training import TrainingError, load_data
 from cnnspec.training.runs import load_run
@@ -283,3 +284,94 @@ def test_a_run_goes_on_from_python(tmp_path: Path):
         cnnspec.train(network, batch=20, out=tmp_path / "parts", resume=True)
     with pytest.raises(TrainingError, match="is not empty"):
         cnnspec.train(network, out=tmp_path / "parts")
+
+
+# --- other than classes -----------------------------------------------------------------------------------
+
+NUMBERS = """network Numbers {
+    input 1x4x4
+    dense 6 -> relu
+    dense 2
+}
+
+train {
+    data npz "numbers.npz"
+    loss mse
+    optimizer adam lr=0.01
+    batch 16
+    epochs 2
+}
+"""
+BINARY = """network Binary {
+    input 1x4x4
+    dense 1LAST
+}
+
+train {
+    data npz "binary.npz"
+    loss binary_cross_entropy
+    batch 16
+    epochs 2
+}
+"""
+
+
+def trained(folder: Path, text: str, name: str, y: np.ndarray) -> Run:
+    """A run in `folder` on noise with these targets."""
+    x = np.random.default_rng(1).standard_normal((len(y), 1, 4, 4)).astype(np.float32)
+    np.savez(folder / f"{name}.npz", x=x, y=y)
+    (folder / f"{name}.cnn").write_text(text)
+    cnnspec.train(cnnspec.load(folder / f"{name}.cnn"), out=folder / "run").model.close()
+    return cnnspec.load_run(folder / "run")
+
+
+def test_a_regression_is_evaluated_by_the_distance_from_its_targets(tmp_path: Path):
+    run = trained(tmp_path, NUMBERS, "numbers", np.random.default_rng(2).random((60, 2)) * 3)
+    data = load_data(run.network.recipe.data)
+    with run.compile() as model:
+        outputs = np.asarray(model.predict(data.test_x), np.float64)
+    mae = np.abs(outputs - data.test_y).mean()
+    r2 = 1 - ((outputs - data.test_y) ** 2).sum() / ((data.test_y - data.test_y.mean(0)) ** 2).sum()
+    found = run.evaluate()
+    assert found.figures == pytest.approx({"loss": run.history[-1].test_loss, "mae": mae, "r2": r2}, rel=1e-4)
+    assert found.class_names == ()
+    status, out, error = spoken(tmp_path, "evaluate", "run")
+    assert (status, error) == (0, "")
+    assert f"mae       {mae:.4f}\nr2        {r2:.4f}\nloss      " in out
+    assert spoken(tmp_path, "evaluate", "run", "-q")[1] == f"{r2:.4f}\n"
+    document = json.loads(spoken(tmp_path, "evaluate", "run", "--json")[1])
+    assert document["r2"] == pytest.approx(r2, rel=1e-4)
+    assert "confusion" not in document
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert f"{r2:.4f}" in page
+    assert page.count("<circle") >= 2 * len(data.test_y)
+
+
+@pytest.mark.parametrize("last", ["", " -> sigmoid"])
+def test_one_output_for_yes_and_no_tells_two_classes_apart(tmp_path: Path, last: str):
+    labels = np.random.default_rng(3).integers(0, 2, 80)
+    run = trained(tmp_path, BINARY.replace("LAST", last), "binary", labels)
+    data = load_data(run.network.recipe.data)
+    weights = {name: np.asarray(array, np.float64) for name, array in run.weights().items()}
+    logits = data.test_x.reshape(len(data.test_y), -1) @ weights["dense1.weight"].reshape(-1)
+    logits += weights["dense1.bias"][0]
+    taken = (logits > 0).astype(int)
+    found = run.evaluate()
+    assert found.accuracy == pytest.approx(np.mean(taken == data.test_y))
+    for own in (0, 1):
+        for other in (0, 1):
+            assert found.confusion[own, other] == ((data.test_y == own) & (taken == other)).sum()
+    np.save(tmp_path / "one.npy", data.test_x[0])
+    (prediction,) = run.predict(tmp_path / "one.npy")
+    chance = 1 / (1 + np.exp(-logits[0]))
+    np.testing.assert_allclose(prediction.values, [1 - chance, chance], rtol=1e-4)
+
+
+@pytest.mark.parametrize("last", [" -> log_softmax", " -> softmax", ""])
+def test_probabilities_add_up_whatever_the_network_ends_with(tmp_path: Path, last: str):
+    text = BINARY.replace("dense 1LAST", f"dense 3{last}").replace("binary_cross_entropy", "cross_entropy")
+    run = trained(tmp_path, text, "binary", np.arange(60) % 3)
+    np.save(tmp_path / "one.npy", np.ones((1, 4, 4), np.float32))
+    (prediction,) = run.predict(tmp_path / "one.npy")
+    assert prediction.values.sum() == pytest.approx(1, rel=1e-5)
+    assert prediction.values.min() > 0

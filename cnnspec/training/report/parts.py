@@ -47,17 +47,7 @@ def heading(record: RunRecord, history: Sequence[Epoch], subject: Subject) -> Ht
     """What learned from what, how it ended, and the figures that matter most."""
     data = str(record.recipe.get("data"))
     totals = subject.facts.totals()
-    figures: list[tuple[str, str, str]] = []
-    if history and history[-1].test_accuracy == history[-1].test_accuracy:
-        best = max(history, key=lambda epoch: (epoch.test_accuracy, -epoch.number))
-        figures.append(
-            ("Test accuracy", f"{history[-1].test_accuracy:.2%}", f"epoch {len(history)}, the last")
-        )
-        figures.append(("Highest", f"{best.test_accuracy:.2%}", f"epoch {best.number}"))
-    if history:
-        figures.append(
-            ("Test loss", f"{history[-1].test_loss:.4f}", f"training {history[-1].train_loss:.4f}")
-        )
+    figures = _figures(history)
     figures.append(("Parameters", f"{totals.params:,}", f"{in_bytes(totals.weight_bytes)} of weights"))
     figures.append(("MACs", f"{totals.macs:,}", "for one sample"))
     if record.timing:
@@ -75,6 +65,24 @@ def heading(record: RunRecord, history: Sequence[Epoch], subject: Subject) -> Ht
         element("p", lead, class_="lead"),
         element("dl", *cells, class_="figures"),
     )
+
+
+def _figures(history: Sequence[Epoch]) -> list[tuple[str, str, str]]:
+    """Name, value and remark of what was measured after the last epoch."""
+    if not history:
+        return []
+    last, figures = history[-1], []
+    if "test_accuracy" in last.figures:
+        best = max(history, key=lambda epoch: (epoch.test_accuracy, -epoch.number))
+        figures.append(("Test accuracy", f"{last.test_accuracy:.2%}", f"epoch {len(history)}, the last"))
+        figures.append(("Highest", f"{best.test_accuracy:.2%}", f"epoch {best.number}"))
+    if "test_top5" in last.figures:
+        figures.append(("Top 5", f"{last.figures['test_top5']:.2%}", "among the five likeliest"))
+    if "test_r2" in last.figures:
+        figures.append(("Test R\N{SUPERSCRIPT TWO}", f"{last.figures['test_r2']:.4f}", "of 1"))
+        figures.append(("Test MAE", f"{last.figures['test_mae']:.4g}", "mean absolute difference"))
+    figures.append(("Test loss", f"{last.test_loss:.4f}", f"training {last.train_loss:.4f}"))
+    return figures
 
 
 def learning(record: RunRecord, history: Sequence[Epoch]) -> Html:
@@ -260,12 +268,13 @@ def environment(record: RunRecord) -> Html:
     rows = [
         ("cnnspec", record.versions.cnnspec),
         ("Python", record.versions.python),
-        ("NumPy", f"{record.versions.numpy}, {plan.blas}"),
+        ("NumPy", ", ".join(filter(None, [record.versions.numpy, plan.blas]))),
+        *([("PyTorch", f"{plan.torch}, on {plan.device}, {plan.precision}")] if plan.torch else []),
         ("platform", record.platform),
         ("processors", str(plan.cpus)),
         (
-            "workers",
-            f"{plan.workers}, {plan.micro_batch} samples at a time, BLAS threads {plan.blas_threads}",
+            "processes" if plan.torch else "workers",
+            f"{plan.workers}, {plan.micro_batch} samples at a time, threads of each {plan.blas_threads}",
         ),
         *(
             (name, "; ".join(value) if isinstance(value, list) else str(value))

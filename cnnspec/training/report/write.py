@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cnnspec.training.evaluation import Evaluation, evaluate_classes, samples_of
+from cnnspec.training.evaluation import Evaluation, evaluate_samples, samples_of
 from cnnspec.training.files import write_atomically
-from cnnspec.training.report import parts
+from cnnspec.training.report import numbers, parts
 from cnnspec.training.report.markup import Html, element, joined
 from cnnspec.training.report.pictures import shows_pictures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnnspec.numpy_backend.model import Model
     from cnnspec.training.datasets import DataSet
+    from cnnspec.training.model import Computes
     from cnnspec.training.runs import SavedRun
 
 STYLE: Final = Path(__file__).with_name("style.css")
@@ -25,7 +25,7 @@ POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for the page: nothing from outside, and no script at all."""
 
 
-def write_report(saved: SavedRun, model: Model, data: DataSet) -> None:
+def write_report(saved: SavedRun, model: Computes, data: DataSet) -> None:
     """Write `report.html` into the folder of a run that has ended.
 
     Args:
@@ -39,19 +39,29 @@ def write_report(saved: SavedRun, model: Model, data: DataSet) -> None:
     write_atomically(saved.folder.report, page(saved, model, data).encode())
 
 
-def page(saved: SavedRun, model: Model, data: DataSet) -> str:
+def page(saved: SavedRun, model: Computes, data: DataSet) -> str:
     """The page as HTML."""
     record, subject, history = saved.record, saved.subject, saved.history
     content = [parts.heading(record, history, subject)]
     content += [parts.learning(record, history)] if history else []
-    if saved.gives_classes and data.test_y.dtype.kind in "iu":
-        found = evaluate_classes(model, data.test_x, data.test_y, saved)
-        content += [parts.confusion(found), parts.classes(found)]
-        content += [parts.mistakes(found, _pictures(found, data), record.preparation)]
+    if len(subject.graph.outputs) == 1:
+        content += _evaluated(saved, model, data)
     content += [parts.kernels(subject, model.weights), parts.layers(subject)]
     content += [parts.text(record), parts.environment(record)]
     content += [element("footer", f"Written by cnnspec {record.versions.cnnspec} into {saved.path}.")]
     return _document(f"{record.network}: report of a run", joined(content))
+
+
+def _evaluated(saved: SavedRun, model: Computes, data: DataSet) -> list[Html]:
+    """What came of the test part: classes and mistakes, or how near the outputs are to their targets."""
+    found = evaluate_samples(model, data.test_x, data.test_y, saved)
+    if found.class_names:
+        pictures = _pictures(found, data)
+        mistakes = parts.mistakes(found, pictures, saved.record.preparation)
+        return [parts.confusion(found), parts.classes(found), mistakes]
+    if "mae" in found.figures:
+        return [numbers.outputs(numbers.compare(model, data), found.figures, found.count)]
+    return []
 
 
 def _pictures(found: Evaluation, data: DataSet) -> dict[int, NDArray[np.float32]]:
