@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_info
 
+from cnnspec.measurement.processes import used_by_others
 from cnnspec.network.check import check_file
 from cnnspec.numpy_backend import Model, compile_graph
 from cnnspec.numpy_backend.blas import cores
@@ -33,7 +33,6 @@ SPEC = Path(__file__).parent.parent / "specs" / "lenet.cnn"
 IMAGES, CLASSES, RATE = 4096, 10, 0.01
 TOLERATED = 0.1
 REST = 0.2
-PROCESSORS = Path("/proc/stat")
 Step = Callable[[], object]
 
 
@@ -106,15 +105,6 @@ def measure(batch: int, arguments: argparse.Namespace) -> Row:
     low, middle, high = statistics.quantiles(ratios, n=4)
     medians = [statistics.median(column) for column in zip(*rates, strict=True)]
     return Row(batch, medians[0], medians[1], middle, low, high, busy)
-
-
-def used_by_others() -> float:
-    """Processor seconds that all but this process have used; 0 where the system does not tell."""
-    if not PROCESSORS.exists():
-        return 0.0
-    ticks = [int(word) for word in PROCESSORS.read_text().partition("\n")[0].split()[1:9]]
-    idle = ticks[3] + ticks[4]
-    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def rate(step: Step, batch: int, seconds: float) -> float:

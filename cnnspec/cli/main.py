@@ -153,7 +153,7 @@ def _report(error: Exception, *, quiet: bool) -> int:
         where = f" `{error.filename}`" if error.filename else ""
         print(f"error: cannot use{where or ' a file'}: {error.strerror.lower()}", file=sys.stderr)
     elif isinstance(error, MemoryError):
-        print("error: there is not enough memory", file=sys.stderr)
+        print(f"error: {error or 'there is not enough memory'}", file=sys.stderr)
     elif os.environ.get(DEBUG):
         raise error
     else:

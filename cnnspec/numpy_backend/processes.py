@@ -53,13 +53,11 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not runs_threads_at_once
 
 
-class WorkerLost(RuntimeError):  # noqa: N818 - what happened
-    """A worker process has ended by itself."""
+class WorkerLost(MemoryError):  # noqa: N818 - what happened
+    """A worker process was ended: by the system, when memory was short, or by somebody."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "a worker process has ended, perhaps for want of memory: with workers=1 there is none to end"
-        )
+        super().__init__("a worker process was ended from outside, as the system does when memory is short")
 
 
 class Processes:
