@@ -22,23 +22,44 @@ if TYPE_CHECKING:
 
     from cnnspec.training import Epoch, Step
 
-HEADING: Final = "epoch  train loss  train acc  test loss  test acc  images/s"
+COLUMNS: Final[dict[str, str]] = {
+    "train_loss": "train loss",
+    "train_accuracy": "train acc",
+    "test_loss": "test loss",
+    "test_accuracy": "test acc",
+    "test_mae": "test mae",
+    "test_r2": " test r2",
+}
+"""The figures of an epoch that are shown where they are measured, and their headings."""
 REFRESH_SECONDS: Final = 0.1
 WINDOW: Final = 50
 """So many looks back reaches what is said of the speed."""
 
 
+def heading(epoch: Epoch) -> str:
+    """What stands above the rows of such epochs."""
+    titles = (title for name, title in COLUMNS.items() if name in epoch.figures)
+    return "  ".join(("epoch", *titles, "images/s"))
+
+
 def epoch_row(epoch: Epoch) -> str:
-    """The figures of an epoch under `HEADING`."""
-    cells = (f"{epoch.train_loss:10.4f}", f"{epoch.train_accuracy:9.4f}", f"{epoch.test_loss:9.4f}")
-    row = (f"{epoch.number:5d}", *cells, f"{epoch.test_accuracy:8.4f}", f"{epoch.images_per_second:8,.0f}")
-    return "  ".join(row).replace(" nan", "    ")
+    """The figures of an epoch under its `heading`."""
+    figures = ((epoch.figures[name], len(title)) for name, title in COLUMNS.items() if name in epoch.figures)
+    cells = (_cell(figure, width) for figure, width in figures)
+    return "  ".join((f"{epoch.number:5d}", *cells, f"{epoch.images_per_second:8,.0f}"))
+
+
+def _cell(figure: float, width: int) -> str:
+    """Four decimals, or as many as there is room for."""
+    text = f"{figure:{width}.4f}"
+    return text if len(text) <= width else f"{figure:{width}.{width - 6}g}"
 
 
 def step_note(step: Step) -> str:
     """The figures of an epoch so far, and the learning rate."""
     mean = step.position.mean
-    return f"loss {mean.loss:.4f}  acc {mean.accuracy:.4f}  lr {step.learning_rate:.3g}"
+    right = f"  acc {mean.accuracy:.4f}" if mean.correct else ""
+    return f"loss {mean.loss:.4f}{right}  lr {step.learning_rate:.3g}"
 
 
 class Pace:
@@ -106,6 +127,7 @@ class Lines(Display):
 
     def __init__(self) -> None:
         self._announced: set[str] = set()
+        self._is_headed = False
 
     def say(self, words: str) -> None:
         """Print a line."""
@@ -118,14 +140,11 @@ class Lines(Display):
             self.say(f"downloading {name}" + (f", {in_bytes(total)}" if total else ""))
 
     def epoch(self, epoch: Epoch) -> None:
-        """Print a row."""
+        """Print a row, under a heading above the first."""
+        if not self._is_headed:
+            self._is_headed = True
+            self.say(heading(epoch))
         self.say(epoch_row(epoch))
-
-    @contextmanager
-    def training(self, epochs: int) -> Iterator[None]:
-        """Print the heading of the rows."""
-        self.say(HEADING)
-        yield
 
 
 class Live(Lines):
@@ -166,7 +185,6 @@ class Live(Lines):
     @contextmanager
     def training(self, epochs: int) -> Iterator[None]:
         """Keep two bars on the screen while the epochs run: all of it, and the epoch."""
-        self.say(HEADING)
         self._epochs, self._pace = epochs, Pace()
         try:
             bars = self._open()

@@ -11,11 +11,13 @@ from cnnspec.cli._output import grouped, print_table
 from cnnspec.cli._training import print_error
 from cnnspec.cli.main import FINDINGS, OK
 from cnnspec.network.table import Column
+from cnnspec.recipe.figures import headline
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from cnnspec.training.loop import Epoch
     from cnnspec.training.runs import SavedRun
 
 SUMMARY = "list the runs that have been, and compare some of them"
@@ -34,7 +36,7 @@ COLUMNS: Final = (
     Column("data"),
     Column("status"),
     Column("epochs", "right"),
-    Column("test acc", "right"),
+    Column("test", "right"),
     Column("best", "right"),
     Column("params", "right"),
     Column("time", "right"),
@@ -112,12 +114,23 @@ def _row(one: SavedRun) -> tuple[str, ...]:
         str(record.recipe.get("data", "")).partition(" ")[0],
         one.status,
         epochs,
-        _figure(history[-1].test_accuracy) if history else "",
-        _figure(max(epoch.test_accuracy for epoch in history)) if history else "",
+        *_headline(history),
         grouped(record.params),
         _time(_seconds(one)),
         record.started.replace("T", " ")[:16],
     )
+
+
+def _headline(history: Sequence[Epoch]) -> tuple[str, str]:
+    """The accuracy on the test part, last and best; of a network without, R2 or the loss under its name."""
+    if not history:
+        return "", ""
+    from cnnspec.training.train import best_epoch
+
+    metric = headline(history[-1].figures)
+    last, best = (one.figures[metric] for one in (history[-1], history[best_epoch(metric, history) - 1]))
+    name = "" if metric == "test_accuracy" else f"{metric.removeprefix('test_')} "
+    return f"{name}{last:.4f}", f"{best:.4f}"
 
 
 def _seconds(one: SavedRun) -> float:
@@ -125,10 +138,6 @@ def _seconds(one: SavedRun) -> float:
     if one.record.timing is not None and one.status != "killed":
         return one.record.timing.total_seconds
     return sum(epoch.seconds for epoch in one.history)
-
-
-def _figure(share: float) -> str:
-    return "" if share != share else f"{share:.4f}"
 
 
 def _time(seconds: float) -> str:
@@ -194,10 +203,15 @@ def _figures(found: Sequence[SavedRun]) -> list[tuple[str, list[str]]]:
     ]
     for name in names:
         rows.append((name.replace("_", " "), [_number(figures.get(name)) for figures in last]))
-    best = [max((epoch.test_accuracy for epoch in one.history), default=float("nan")) for one in found]
-    rows.append(("best test accuracy", [_figure(share) for share in best]))
+    rows.append(("best test accuracy", [_best(one.history) for one in found]))
     rows.append(("time", [_time(_seconds(one)) for one in found]))
     return rows
+
+
+def _best(history: Sequence[Epoch]) -> str:
+    if not history or "test_accuracy" not in history[-1].figures:
+        return ""
+    return _headline(history)[1]
 
 
 def _number(value: float | None) -> str:

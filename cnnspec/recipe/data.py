@@ -116,6 +116,8 @@ class _Data(RecipeKind):
     role: ClassVar[Role] = "data"
     sized_by: ClassVar[str] = ""
     """The option that decides on the spatial size of a sample."""
+    like: ClassVar[str] = "IMAGE.png"
+    """What a file with one sample could be called."""
 
     normalize: bool | tuple[Moments, Moments]
     limit: int | None
@@ -242,6 +244,7 @@ class Wav(_Folder):
     """Recordings, WAV in PCM with one channel, in a sub-folder for each class; also `train` and `test`."""
 
     sized_by: ClassVar[str] = "length"
+    like: ClassVar[str] = "CLIP.wav"
     example: ClassVar[str] = 'data wav "clips" length=16000 rate=16000'
 
     length: int = option(count, "samples of a signal: shorter ones end in silence, longer ones are cut")
@@ -260,6 +263,7 @@ class Npz(_Own):
     """
 
     example: ClassVar[str] = 'data npz "signals.npz" test=0.1'
+    like: ClassVar[str] = "SAMPLE.npy"
 
     split: int = option(natural, "number that the choice of the samples held out follows from", default=0)
 
@@ -272,6 +276,7 @@ class Csv(_Own):
     """
 
     sized_by: ClassVar[str] = "window"
+    like: ClassVar[str] = "SAMPLE.npy"
     example: ClassVar[str] = 'data csv "series.csv" window=64 ahead=1'
 
     window: int = option(count, "rows that a sample spans")

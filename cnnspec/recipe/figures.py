@@ -59,3 +59,8 @@ def chosen_metric(metric: str | None, measured: Collection[str]) -> str:
         if name in measured:
             return name
     raise KeyError(wanted[0])
+
+
+def headline(measured: Collection[str]) -> str:
+    """The figure that says most about a network: the accuracy on the test part, or R2, or else the loss."""
+    return next(name for name in ("test_accuracy", "test_r2", "test_loss") if name in measured)

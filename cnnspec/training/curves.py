@@ -66,7 +66,7 @@ class Panel:
 
 
 def draw_curves(history: Sequence[Epoch], title: str, subtitle: str) -> str:
-    """The drawing as SVG text: the loss, and the accuracy where answers are right or wrong.
+    """The drawing as SVG text: the loss, and beside it the accuracy, or R2 where targets are numbers.
 
     Args:
         history: the epochs, at least one.
@@ -76,6 +76,8 @@ def draw_curves(history: Sequence[Epoch], title: str, subtitle: str) -> str:
     panels = [_loss_panel(history)]
     if "test_accuracy" in history[-1].figures:
         panels.append(_accuracy_panel(history))
+    elif "test_r2" in history[-1].figures:
+        panels.append(_r2_panel(history))
     last = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in history[-1].figures.items())
     description = f"After {len(history)} epochs: {last}."
     content = [*_heading(title, subtitle), *(part for panel in panels for part in _panel(panel))]
@@ -95,6 +97,12 @@ def _accuracy_panel(history: Sequence[Epoch]) -> Panel:
     lowest = min((*train.values, *test.values))
     y = nice_axis(0.0 if lowest < 0.5 else lowest, 1.0, most=5)
     return Panel("Accuracy", PANEL_LEFTS[1], epoch_axis(len(history)), y, (train, test))
+
+
+def _r2_panel(history: Sequence[Epoch]) -> Panel:
+    test = Series(TEST, tuple(epoch.figures["test_r2"] for epoch in history))
+    y = nice_axis(min(0.0, *test.values), 1.0, most=5)
+    return Panel("R\N{SUPERSCRIPT TWO}", PANEL_LEFTS[1], epoch_axis(len(history)), y, (test,))
 
 
 def _heading(title: str, subtitle: str) -> list[str]:
@@ -166,10 +174,16 @@ def _mark(style: Style, point: Point) -> str:
 def _end_labels(panel: Panel) -> list[str]:
     """Name and last value at the end of each line, moved apart where they would touch."""
     heights = ((panel.place(len(one.values), one.values[-1])[1], one) for one in panel.series)
-    (upper, first), (lower, second) = sorted(heights, key=lambda end: end[0])
-    push = max(LABEL_GAP - (lower - upper), 0) / 2
+    ends = sorted(heights, key=lambda end: end[0])
+    push = max(LABEL_GAP - (ends[-1][0] - ends[0][0]), 0) / 2 if len(ends) > 1 else 0.0
     x = panel.left + PANEL_WIDTH + 10
     return [
-        text(f"{one.style.name} {one.values[-1]:.3f}", x, y + 4, fill=one.style.colour, font_weight="bold")
-        for y, one in ((upper - push, first), (lower + push, second))
+        text(
+            f"{one.style.name} {one.values[-1]:.3f}",
+            x,
+            y + way * push + 4,
+            fill=one.style.colour,
+            font_weight="bold",
+        )
+        for way, (y, one) in zip((-1, 1), ends, strict=False)
     ]

@@ -113,3 +113,16 @@ def test_names_are_escaped_and_the_drawing_describes_itself():
     assert root.findtext(f"{SVG}title") == "<Le&Net>: learning curves"
     assert "After 2 epochs" in (root.findtext(f"{SVG}desc") or "")
     assert root.get("role") == "img"
+
+
+def test_numbers_as_targets_have_r2_in_place_of_accuracy():
+    epochs = [
+        Epoch(n, {"train_loss": 1 / n, "test_loss": 1.5 / n, "test_mae": 1 / n, "test_r2": 1 - 2 / n})
+        for n in range(1, 5)
+    ]
+    drawing = ElementTree.fromstring(draw_curves(epochs, "Numbers on csv", "adam"))
+    words = [element.text for element in drawing.iter(f"{SVG}text")]
+    assert "R\N{SUPERSCRIPT TWO}" in words
+    assert "Accuracy" not in words
+    assert {"train 0.250", "test 0.375", "test 0.500"} <= set(words)
+    assert len(list(drawing.iter(f"{SVG}polyline"))) == 3

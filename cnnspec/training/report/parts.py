@@ -74,8 +74,10 @@ def _figures(history: Sequence[Epoch]) -> list[tuple[str, str, str]]:
     last, figures = history[-1], []
     if "test_accuracy" in last.figures:
         best = max(history, key=lambda epoch: (epoch.test_accuracy, -epoch.number))
-        figures.append(("Test accuracy", f"{last.test_accuracy:.2%}", f"epoch {len(history)}, the last"))
-        figures.append(("Highest", f"{best.test_accuracy:.2%}", f"epoch {best.number}"))
+        note = (
+            f"highest {best.test_accuracy:.2%} in epoch {best.number}" if best is not last else "the highest"
+        )
+        figures.append(("Test accuracy", f"{last.test_accuracy:.2%}", note))
     if "test_top5" in last.figures:
         figures.append(("Top 5", f"{last.figures['test_top5']:.2%}", "among the five likeliest"))
     if "test_r2" in last.figures:
