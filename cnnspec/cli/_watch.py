@@ -30,7 +30,7 @@ class Watch(Listener):
         self._quiet = quiet
         self._tensorboard = tensorboard
         self._events: Events | None = None
-        self._interruption = Interruption()
+        self._interruption = Interruption.here()
 
     @classmethod
     def choose(cls, arguments: argparse.Namespace) -> Self:

@@ -34,6 +34,9 @@ EXAMPLES = """examples:
   cnnspec run net.cnn --set width=32 --set lr=0.05     a parameter of the network, a setting of the file
   cnnspec run --resume runs/LeNet-1                    go on with a run that was stopped, as if it never was
   cnnspec run net.cnn --resume --epochs 80             go on with the newest run of this network, for longer
+  cnnspec run net.cnn --backend torch --device cuda    computed by PyTorch, on a GPU
+  torchrun --nproc-per-node 2 --max-restarts 3 -m cnnspec run net.cnn --backend torch
+                                                       each batch shared by two processes
   folder=$(cnnspec run net.cnn --quiet)                print nothing but the run's folder
 
 The folder holds weights.safetensors (after the last finished epoch), best.safetensors (after the best one),
@@ -42,6 +45,8 @@ report.html and run.json (the file, the settings, the versions, the outcome).
 Ctrl-C finishes the batch, saves and exits with 130; once more stops at once. SIGTERM does the same.
 """
 
+BACKENDS: Final = ("numpy", "torch")
+PRECISIONS: Final = ("float32", "bfloat16", "float16")
 HERE: Final = "."
 """The value of `--resume` where no folder is named."""
 
@@ -67,6 +72,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, metavar="N", help="what initial weights and order follow from")
     add_data(parser)
     add_parameters(parser, of="the network, or a setting of the file")
+    parser.add_argument("--backend", choices=BACKENDS, help="what computes it: numpy unless given")
+    parser.add_argument("--device", metavar="NAME", help="of PyTorch: cpu, cuda, or cuda:1")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of PyTorch: mixed with float32 where it is another"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
     parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
     parser.add_argument(
@@ -76,17 +86,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; 1 where the file has errors or the run cannot go on, 130 where it was interrupted."""
+    from cnnspec.cli._backend import check_backend, follow
     from cnnspec.training import TrainingError
+    from cnnspec.training.crew import WorkerLost, launched
 
+    place = launched()
+    follows = place is not None and place.rank > 0
     try:
-        file, resume = _what(arguments)
+        check_backend(arguments)
+        file, resume = (None, None) if follows else _what(arguments)
     except CommandError as error:
-        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
+        if not follows:
+            print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
         return USAGE
     try:
-        return _run(arguments, file, resume)
+        return follow(arguments) if follows else _run(arguments, file, resume)
     except TrainingError as error:
-        print_error(error)
+        if not follows or not isinstance(error, WorkerLost):
+            print_error(error)
         return FINDINGS
 
 
@@ -106,6 +123,8 @@ def _what(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
 
 
 def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -> int:
+    from cnnspec.cli._backend import restarted
+
     if arguments.tensorboard:
         from cnnspec.training.events import check_installed
 
@@ -118,7 +137,8 @@ def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -
         print_diagnostics(checked.diagnostics, quiet=arguments.quiet)
         return FINDINGS
     graph, facts = checked.network()
-    if resume is not None and (earlier := _earlier(resume, graph.name)):
+    earlier = restarted(arguments.out, graph.name) if resume is None else _earlier(resume, graph.name)
+    if earlier is not None:
         return _go_on(arguments, earlier, checked)
     recipe = overridden(checked.recipe, arguments)
     if faults := check_agreement(graph, facts, recipe, {}):
@@ -148,18 +168,24 @@ def _seed(text: str) -> int:
 
 
 def _begin(arguments: argparse.Namespace, checked: Checked, recipe: Recipe) -> int:
+    from cnnspec.cli._backend import open_backend
     from cnnspec.training.conduct import Job
     from cnnspec.training.memory import check_room
     from cnnspec.training.run_folder import open_run_folder
     from cnnspec.training.subject import make_subject
 
     subject = make_subject(checked, recipe)
-    check_room(subject)
-    with open_run_folder(arguments.out, subject.graph.name) as folder:
-        return _conduct(arguments, folder, Job(subject, arguments.data_dir))
+    with (
+        open_backend(arguments) as backend,
+        open_run_folder(arguments.out, subject.graph.name) as folder,
+    ):
+        if backend.name == "numpy":
+            check_room(subject)
+        return _conduct(arguments, folder, Job(subject, arguments.data_dir, backend=backend))
 
 
 def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> int:
+    from cnnspec.cli._backend import call_the_others, open_backend
     from cnnspec.cli._watch import Watch
     from cnnspec.training.conduct import resume_job
     from cnnspec.training.memory import check_room
@@ -169,16 +195,19 @@ def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> 
     record = read_record(RunFolder(path).record)
     epochs = _same_run(arguments, record, given)
     watch = Watch.choose(arguments)
-    with reopen_run_folder(path) as folder:
-        job = resume_job(folder, record, arguments.data_dir, epochs, watch)
+    with open_backend(arguments, record.threads) as backend, reopen_run_folder(path) as folder:
+        job = resume_job(folder, record, arguments.data_dir, epochs, watch, backend)
         if _is_over(job, path, arguments):
+            call_the_others(None, backend)
             return OK
-        check_room(job.subject)
+        if backend.name == "numpy":
+            check_room(job.subject)
         return _conduct(arguments, folder, job)
 
 
 def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
     """Train, and write down how it ended, however it ends."""
+    from cnnspec.cli._backend import call_the_others
     from cnnspec.cli._watch import Watch
     from cnnspec.training import TrainingError
     from cnnspec.training.conduct import Stopped, closing, conduct
@@ -187,6 +216,7 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
     recorder = Recorder(folder, job.subject.graph.name, job.subject.recipe)
     try:
         with Watch.choose(arguments) as watch, closing(recorder):
+            call_the_others(job, job.backend)
             conduct(recorder, job, watch).model.close()
     except (KeyboardInterrupt, Stopped):
         print(f"interrupted: {recorder.kept()}", file=sys.stderr)

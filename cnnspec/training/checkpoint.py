@@ -48,7 +48,8 @@ class _Model(BaseModel):
 class PlanFacts(_Model):
     """What decides the bits of a run beside network, recipe and data.
 
-    `algorithms` is a digest of how the plan computes each layer, and in which layout.
+    `algorithms` is a digest of how the plan computes each layer, and in which layout. Where PyTorch computes,
+    `workers` are processes, `micro_batch` is the share of each, and `blas_threads` are PyTorch's.
     """
 
     workers: int = Field(ge=1)
@@ -58,6 +59,10 @@ class PlanFacts(_Model):
     numpy: str = ""
     blas: str = ""
     algorithms: str = ""
+    backend: str = "numpy"
+    torch: str = ""
+    device: str = ""
+    precision: str = ""
 
 
 class Best(_Model):
@@ -149,7 +154,7 @@ def restore(model: TrainableModel, checkpoint: Checkpoint) -> None:
         odd = sorted(set(checkpoint.weights) ^ set(model.weights))
         raise ValueError(f"the weights differ: {', '.join(odd[:3])}")
     for name, array in checkpoint.weights.items():
-        model.weights[name][...] = array
+        model.weights[name] = array.astype(np.float32, copy=False)
     model.load_state(checkpoint.state)
 
 

@@ -6,17 +6,19 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnspec.training.backend import Backend, NumpyBackend
 from cnnspec.training.checkpoint import Checkpoint, NotFinite, PlanFacts, restore
+from cnnspec.training.crew import Crew, WorkerLost
 from cnnspec.training.datasets import load_data
 from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.loop import Diverged, Epoch, Step
-from cnnspec.training.model import TrainableModel, build_model
-from cnnspec.training.record import Preparation, RunRecord, Status, plan_facts, start_record
+from cnnspec.training.model import TrainableModel
+from cnnspec.training.record import Preparation, RunRecord, Status, start_record
 from cnnspec.training.recorder import Recorder
 from cnnspec.training.report import write_report
 from cnnspec.training.run_folder import RunFolder
@@ -73,16 +75,23 @@ class Job:
         data_dir: the folder with the data set's files.
         record: of the run that goes on; nothing for a new one.
         checkpoint: from which it goes on; nothing where it ended before the first.
+        backend: what computes it.
     """
 
     subject: Subject
     data_dir: Path | None = None
     record: RunRecord | None = None
     checkpoint: Checkpoint | None = None
+    backend: Backend = field(default_factory=NumpyBackend)
 
 
 def resume_job(
-    folder: RunFolder, record: RunRecord, data_dir: Path | None, epochs: int | None, listener: Listener
+    folder: RunFolder,
+    record: RunRecord,
+    data_dir: Path | None,
+    epochs: int | None,
+    listener: Listener,
+    backend: Backend | None = None,
 ) -> Job:
     """What is left of the run in a folder.
 
@@ -92,6 +101,7 @@ def resume_job(
         data_dir: the folder with the data set's files.
         epochs: passes over the data in all, where they are to be others than those recorded.
         listener: told where a checkpoint is damaged.
+        backend: what computes it; NumPy unless given.
 
     Raises:
         TrainingError: record and checkpoint do not belong together, or neither checkpoint is whole.
@@ -108,7 +118,7 @@ def resume_job(
         folder.checkpoint.unlink(missing_ok=True)
     if epochs is not None:
         record = record.model_copy(update={"recipe": {**record.recipe, "epochs": epochs}})
-    return Job(recorded_subject(record), data_dir, record, checkpoint)
+    return Job(recorded_subject(record), data_dir, record, checkpoint, backend or NumpyBackend())
 
 
 def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | None = None) -> TrainingResult:
@@ -116,46 +126,37 @@ def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | No
 
     Raises:
         TrainingError: it cannot begin or go on.
+        WorkerLost: another of its processes is gone; the run has been saved.
         Stopped: the listener asked for it; the run has been saved.
     """
-    recipe = job.subject.recipe
+    recipe, crew = job.subject.recipe, job.backend.crew
+    crew.wish = listener.wants_to_stop
     if data is None:
         with listener.loading():
-            data = load_data(recipe.data, job.data_dir, listener.downloading)
+            with crew.in_turn():
+                data = load_data(recipe.data, job.data_dir, listener.downloading)
+            _check_same_data(crew, data)
     check_fits(job.subject.graph, job.subject.facts, recipe, data)
-    plan = job.record.threads if job.record else None
-    model = make_model(job.subject, usable_batch(recipe, data), plan)
+    before = job.record.threads if job.record else None
+    earlier = before if before is not None and before.backend == job.backend.name else None
+    model = job.backend.build(job.subject, usable_batch(recipe, data), earlier)
     follow_schedule(model, recipe, data)
     try:
         _begin(recorder, job, model, data, listener)
         listener.begins(recorder, job.subject, data)
         with listener.training(recorder):
-            _run(recorder, model, data, listener)
+            _run(recorder, model, data, listener, crew)
         recorder.end("finished")
-        write_report(SavedRun(recorder.folder, recorder.ended), model.model, data)
+        if crew.rank == 0:
+            write_report(SavedRun(recorder.folder, recorder.ended), model.model, data)
     except Exception:
         model.close()
         raise
     return TrainingResult(model, tuple(recorder.history), recorder.seconds)
 
 
-def make_model(subject: Subject, batch: int, plan: PlanFacts | None = None) -> TrainableModel:
-    """The model of a subject, with its initial weights; shared among workers as an earlier plan was."""
-    if plan is None:
-        return build_model(subject.graph, subject.facts, subject.recipe, batch=batch)
-    return build_model(
-        subject.graph,
-        subject.facts,
-        subject.recipe,
-        batch=batch,
-        workers=plan.workers,
-        micro_batch=plan.micro_batch,
-        blas_threads=plan.blas_threads,
-    )
-
-
 def _begin(recorder: Recorder, job: Job, model: TrainableModel, data: DataSet, listener: Listener) -> None:
-    subject, now = job.subject, plan_facts(model.plan)
+    subject, now = job.subject, job.backend.facts(model)
     preparation = prepared(data)
     if job.record is None:
         spec = spec_of(subject.checked)
@@ -179,7 +180,7 @@ def _begin(recorder: Recorder, job: Job, model: TrainableModel, data: DataSet, l
     recorder.go_on(job.record.model_copy(update={"threads": now}), job.checkpoint)
 
 
-def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Listener) -> None:
+def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Listener, crew: Crew) -> None:
     def on_step(step: Step) -> None:
         recorder.finish_step(step, model)
         listener.step(step)
@@ -193,19 +194,24 @@ def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Lis
         return ends
 
     def stop_where_asked() -> None:
-        if listener.wants_to_stop():
+        if crew.stops():
             recorder.save(model)
             raise Stopped
 
-    run_epochs(
-        model,
-        recorder.recipe,
-        data,
-        start=recorder.position,
-        history=recorder.history,
-        on_epoch=on_epoch,
-        on_step=on_step,
-    )
+    try:
+        run_epochs(
+            model,
+            recorder.recipe,
+            data,
+            start=recorder.position,
+            history=recorder.history,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            crew=crew,
+        )
+    except WorkerLost:  # the model stands where it stood after the last batch
+        recorder.save(model)
+        raise
 
 
 @contextlib.contextmanager
@@ -236,6 +242,19 @@ def prepared(data: DataSet) -> Preparation:
     )
 
 
+def _check_same_data(crew: Crew, data: DataSet) -> None:
+    """Refuse to train on other data than process 0 has."""
+    if crew.size == 1:
+        return
+    own = prepared(data)
+    first = crew.from_first(own)
+    if own != first:
+        raise TrainingError(
+            f"the data of process {crew.rank} are not those of process 0: {_changed(first, own)}",
+            "every machine needs the same files; --data-dir names their folder",
+        )
+
+
 def _changed(old: Preparation, new: Preparation) -> str:
     pairs = ((name, getattr(old, name), getattr(new, name)) for name in Preparation.model_fields)
     return "; ".join(f"{name} {before} -> {after}" for name, before, after in pairs if before != after)
@@ -243,6 +262,8 @@ def _changed(old: Preparation, new: Preparation) -> str:
 
 def plan_changes(old: PlanFacts, new: PlanFacts) -> list[str]:
     """What is different on this machine from where a run was before, in words."""
+    if "torch" in (old.backend, new.backend):
+        return _torch_changes(old, new)
     words = []
     if old.cpus != new.cpus:
         words.append(
@@ -260,6 +281,25 @@ def plan_changes(old: PlanFacts, new: PlanFacts) -> list[str]:
         effect = "from here on the last digits may differ from those of an uninterrupted run"
         words.append(f"{'; '.join(changed)}: {effect}")
     return words
+
+
+def _torch_changes(old: PlanFacts, new: PlanFacts) -> list[str]:
+    """The same where PyTorch computes, or computed."""
+    if old.backend != new.backend:
+        return [
+            f"the run was computed by {old.backend}, and goes on by {new.backend}: from here on its numbers"
+            " differ in the last digits, and dropout drops others"
+        ]
+    compared = {
+        "PyTorch": (old.torch, new.torch),
+        "the device": (old.device, new.device),
+        "precision": (old.precision, new.precision),
+        "the number of processes": (old.workers, new.workers),
+        "the number of threads": (old.blas_threads, new.blas_threads),
+    }
+    changed = [f"{name} was {a}, is {b}" for name, (a, b) in compared.items() if a != b]
+    effect = "from here on the last digits may differ from those of an uninterrupted run"
+    return [f"{'; '.join(changed)}: {effect}"] if changed else []
 
 
 def _workers(count: int) -> str:

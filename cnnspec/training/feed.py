@@ -18,7 +18,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import numpy as np
 
@@ -61,6 +62,13 @@ class Batch:
 
 Make = Callable[[], Sequence[Batch]]
 """What gives some batches, a piece, when it is called, in any thread."""
+
+
+Share = tuple[int, int]
+"""The number of a process, from 0, and how many there are."""
+WHOLE: Final[Share] = (0, 1)
+
+Rows = TypeVar("Rows")
 
 
 class Feed:
@@ -120,6 +128,7 @@ def feed(
     batch: int,
     first: int = 0,
     augment: Sequence[Augmentation] = (),
+    share: Share = WHOLE,
 ) -> Feed:
     """The batches of an epoch of the training part, the last one as short as it comes.
 
@@ -132,28 +141,36 @@ def feed(
         batch: samples in a batch.
         first: the number, from 0, of the batch to begin with.
         augment: what is done to each sample, in this order.
+        share: of several processes, the part of every batch that is this one's.
     """
     x, labels, count = data.train_x, data.train_y, len(data.train_y)
     order = shuffled(count, seed, epoch)[first * batch :]
     if isinstance(x, np.ndarray) and not augment:
-        return Feed(iter([_given(Batch(x, labels, rows) for rows in _cut(order, batch))]))
+        return Feed(iter([_given(Batch(x, labels, _own(rows, share)) for rows in _cut(order, batch))]))
     change = Augmenter(augment, data.sample_shape, count, data.scale, seed, epoch)
 
     def make(rows: NDArray[np.int64]) -> Make:
-        return lambda: _batches(change(rows_of(x, rows), rows), labels[rows], batch)
+        parts = [_own(part, share) for part in _cut(rows, batch)]
+        own = np.concatenate(parts)
+        return lambda: _batches(change(rows_of(x, own), own), labels[own], parts)
 
     pieces = _cut(order, _piece(batch, data))
     return Feed((make(rows) for rows in pieces), 1 if isinstance(x, np.ndarray) else workers())
 
 
-def held_out(data: DataSet, *, batch: int) -> Feed:
-    """The test part in its order: one piece where it is in memory, otherwise pieces of `batch` samples."""
+def held_out(data: DataSet, *, batch: int, share: Share = WHOLE) -> Feed:
+    """The test part in its order: one piece where it is in memory, otherwise pieces of `batch` samples.
+
+    Of several processes each has its share of every piece, which may be none.
+    """
     x, labels = data.test_x, data.test_y
     if isinstance(x, np.ndarray):
-        return Feed(iter([_given([Batch(x, labels, None)])]))
+        return Feed(iter([_given([Batch(_own(x, share), _own(labels, share), None)])]))
 
     def make(rows: NDArray[np.int64]) -> Make:
-        return lambda: _batches(rows_of(x, rows), labels[rows], batch)
+        parts = [_own(part, share) for part in _cut(rows, batch)]
+        own = np.concatenate(parts)
+        return lambda: _batches(rows_of(x, own), labels[own], parts)
 
     pieces = _cut(np.arange(len(labels)), _piece(batch, data))
     return Feed((make(rows) for rows in pieces), workers())
@@ -168,9 +185,16 @@ def _cut(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
     return (order[start : start + size] for start in range(0, len(order), size))
 
 
-def _batches(x: NDArray[np.float32], labels: Labels, batch: int) -> list[Batch]:
-    starts = range(0, len(x), batch)
-    return [Batch(x[at : at + batch], labels[at : at + batch], None) for at in starts]
+def _own(rows: Rows, share: Share) -> Rows:
+    """The rows that are one process's: every so many, so that none has more than one above another."""
+    first, step = share
+    return rows[first::step]  # type: ignore[index, no-any-return]
+
+
+def _batches(x: NDArray[np.float32], labels: Labels, parts: Sequence[NDArray[np.int64]]) -> list[Batch]:
+    """Samples cut into batches of as many as there are row numbers in each part."""
+    ends = list(accumulate(map(len, parts)))
+    return [Batch(x[a:b], labels[a:b], None) for a, b in zip([0, *ends], ends, strict=False)]
 
 
 def _given(batches: Iterable[Batch]) -> Make:

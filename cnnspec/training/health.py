@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnnspec.numpy_backend.model import Model
     from cnnspec.numpy_backend.ports import Given
+    from cnnspec.training.model import Computes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class NotFinite:
     text: str
 
 
-def first_not_finite(model: Model, x: Given, seed: int = 0) -> NotFinite | None:
+def first_not_finite(model: Computes, x: Given, seed: int = 0) -> NotFinite | None:
     """Where infinities, or what is no number, began in a step on these inputs; nothing where all is finite.
 
     Weights come first, for all that follows is made of them; then the inputs and the outputs of the layers in
@@ -46,7 +46,7 @@ def first_not_finite(model: Model, x: Given, seed: int = 0) -> NotFinite | None:
     return _in_weights(model) or _in_outputs(model, x, seed) or _in_gradients(model)
 
 
-def _in_weights(model: Model) -> NotFinite | None:
+def _in_weights(model: Computes) -> NotFinite | None:
     name = _first(dict(model.weights))
     if name is None:
         return None
@@ -55,7 +55,7 @@ def _in_weights(model: Model) -> NotFinite | None:
     return NotFinite(layer, weight, text)
 
 
-def _in_outputs(model: Model, x: Given, seed: int) -> NotFinite | None:
+def _in_outputs(model: Computes, x: Given, seed: int) -> NotFinite | None:
     """Run a copy of the network that gives the output of every layer."""
     plan, arrays = model.plan, model.inputs.samples(x, "x")
     graph = replace(plan.graph, outputs=tuple(range(len(plan.graph.nodes))))
@@ -75,7 +75,7 @@ def _in_outputs(model: Model, x: Given, seed: int) -> NotFinite | None:
     return None
 
 
-def _in_gradients(model: Model) -> NotFinite | None:
+def _in_gradients(model: Computes) -> NotFinite | None:
     """The last layer comes first, since gradients go backward."""
     order = {node.name: index for index, node in enumerate(model.plan.graph.nodes)}
     names = sorted(model.gradients, key=lambda name: -order[name.rpartition(".")[0]])

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cnnspec.training.crew import Alone, Crew
 from cnnspec.training.datasets.dataset import rows_of
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.feed import batches_in, feed, held_out
@@ -219,6 +220,7 @@ class Course:
     augment: Sequence[Augmentation] = ()
     measures: Measures = CLASSES
     cause: Cause = no_cause
+    crew: Crew = field(default_factory=Alone)
 
 
 def epochs(
@@ -238,7 +240,7 @@ def epochs(
         began, counted = time.perf_counter(), position.mean.count
         position = train_epoch(model, data, course, position, on_step)
         seconds = time.perf_counter() - began
-        test, further = evaluate(model, data, course.batch)
+        test, further = evaluate(model, data, course.batch, course.crew)
         if not math.isfinite(test.loss):
             some = rows_of(data.test_x, np.arange(min(course.batch, len(data.test_y))))
             raise Diverged(test.loss, position.epoch, "on the test part after it", course.cause(some))
@@ -275,6 +277,7 @@ def train_epoch(
         batch=course.batch,
         first=position.batch,
         augment=course.augment,
+        share=(course.crew.rank, course.crew.size),
     ) as coming:
         for batch in coming:
             result = model.train_batch(batch.x, batch.labels, batch.indices)
@@ -288,11 +291,11 @@ def train_epoch(
     return position
 
 
-def evaluate(model: Trainable, data: DataSet, batch: int) -> tuple[Mean, Gathered]:
-    """The figures of the test part."""
-    mean, gathered = Mean(), Gathered()
-    with held_out(data, batch=batch) as pieces:
+def evaluate(model: Trainable, data: DataSet, batch: int, crew: Crew | None = None) -> tuple[Mean, Gathered]:
+    """The figures of the test part, of which each process looks at its share."""
+    mean, gathered, crew = Mean(), Gathered(), crew or Alone()
+    with held_out(data, batch=batch, share=(crew.rank, crew.size)) as pieces:
         for piece in pieces:
             result = model.evaluate(piece.x, piece.labels)
             mean, gathered = mean.plus(result), gathered.plus(result)
-    return mean, gathered
+    return crew.total(mean), crew.total(gathered)

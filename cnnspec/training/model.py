@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,11 +21,69 @@ if TYPE_CHECKING:
 
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.numpy_backend.kernels.base import Array
-    from cnnspec.numpy_backend.plan import Plan
     from cnnspec.numpy_backend.ports import Arrays as Outputs
-    from cnnspec.numpy_backend.ports import Given
+    from cnnspec.numpy_backend.ports import Given, Ports
     from cnnspec.recipe import Recipe
     from cnnspec.recipe.learning import Loss
+
+
+class Planned(Protocol):
+    """What is known of a model before it computes anything."""
+
+    @property
+    def graph(self) -> Graph: ...  # noqa: D102 - see above
+    @property
+    def facts(self) -> Facts: ...  # noqa: D102 - see above
+    @property
+    def batch(self) -> int: ...  # noqa: D102 - see above
+    @property
+    def training(self) -> bool: ...  # noqa: D102 - see above
+    @property
+    def dtype(self) -> np.dtype[np.float32]: ...  # noqa: D102 - see above
+    @property
+    def logits(self) -> int: ...  # noqa: D102 - see above
+    @property
+    def fewest_images(self) -> tuple[int, str]: ...  # noqa: D102 - see above
+
+
+class Computes(Protocol):
+    """An executable network, as every backend makes one; `Model` says what each function does.
+
+    Attributes:
+        step: the training steps that were computed so far, from which dropout follows.
+    """
+
+    step: int
+
+    @property
+    def plan(self) -> Planned: ...  # noqa: D102 - see above
+    @property
+    def inputs(self) -> Ports: ...  # noqa: D102 - see above
+    @property
+    def weights(self) -> MutableMapping[str, NDArray[np.float32]]: ...  # noqa: D102 - see above
+    @property
+    def gradients(self) -> Arrays: ...  # noqa: D102 - see above
+    def forward(self, x: Given, training: bool = False) -> Array | Outputs: ...  # noqa: D102 - see above
+    def backward(self, dy: Given) -> Array | Outputs: ...  # noqa: D102 - see above
+    def predict(self, x: Given) -> Array | Outputs: ...  # noqa: D102 - see above
+    def loss_and_gradients(  # noqa: D102 - see above
+        self, x: Given, labels: NDArray[np.number], indices: NDArray[np.integer] | None = None
+    ) -> BatchResult: ...
+    def evaluate(self, x: Given, labels: NDArray[np.number]) -> BatchResult: ...  # noqa: D102 - see above
+    def close(self) -> None: ...  # noqa: D102 - see above
+
+
+class Updates(Protocol):
+    """What changes the weights by their gradients; `Update` says what each function does."""
+
+    @property
+    def lr(self) -> float: ...  # noqa: D102 - see above
+    @property
+    def steps(self) -> int: ...  # noqa: D102 - see above
+    def set_rate(self, lr: float) -> None: ...  # noqa: D102 - see above
+    def step(self) -> None: ...  # noqa: D102 - see above
+    def state(self) -> dict[str, NDArray[np.generic]]: ...  # noqa: D102 - see above
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None: ...  # noqa: D102 - see above
 
 
 class TrainableModel:
@@ -36,11 +94,12 @@ class TrainableModel:
         schedule: the learning rate of every step; the optimizer's, unless one is given to be followed.
     """
 
-    def __init__(self, model: Model, recipe: Recipe) -> None:
+    def __init__(self, model: Computes, recipe: Recipe, update: Updates | None = None) -> None:
+        """An update that is given holds the gradients within the recipe's bounds itself."""
         self.model = model
-        self._parts = [part_of(model.block)]
-        self._clip = recipe.clip
-        self.update = make_update(recipe.optimizer, self._parts)
+        self._clip = None if update else recipe.clip
+        self._parts = [part_of(model.block)] if isinstance(model, Model) else []
+        self.update: Updates = update or make_update(recipe.optimizer, self._parts)
         self.schedule = Schedule(recipe.optimizer.lr, batches=1, epochs=1)
 
     def follow(self, schedule: Schedule) -> None:
@@ -82,7 +141,7 @@ class TrainableModel:
         return self.model.gradients
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Planned:
         """The choices that the network was compiled with."""
         return self.model.plan
 

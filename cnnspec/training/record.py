@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -99,6 +100,8 @@ class Session(_Part):
     epoch: int = 1
     batch: int = 0
     seconds: float = 0.0
+    launch: str = ""
+    """The torchrun that started it, where one did."""
 
 
 class RunRecord(_Part):
@@ -187,7 +190,7 @@ def start_record(
         ),
         platform=platform.platform(),
         spec=spec,
-        sessions=(Session(started=now),),
+        sessions=(Session(started=now, launch=launch()),),
     )
 
 
@@ -261,6 +264,12 @@ def blas() -> str:
 def timestamp() -> str:
     """Now, to the second, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def launch() -> str:
+    """What tells one call of torchrun from another, the same in all of its restarts; empty without one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return f"{platform.node()} {os.getppid()}" if name == "none" else name
 
 
 def _version(package: str) -> str:

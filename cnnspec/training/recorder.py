@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnspec.training.checkpoint import Best, Checkpoint, capture, check_finite
 from cnnspec.training.curves import draw_curves
 from cnnspec.training.loop import Epoch, Position, Step
-from cnnspec.training.record import RunRecord, Session, Status, end_record, timestamp
+from cnnspec.training.record import RunRecord, Session, Status, end_record, launch, timestamp
 from cnnspec.training.train import best_epoch, watched
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Recorder:
             self.position, self.best = about.position, about.best
             self._saved_at = about.position
             self.history = list(self.folder.with_times(about.history))
-        session = Session(started=timestamp(), epoch=self.position.epoch, batch=self.position.batch)
+        at = self.position
+        session = Session(started=timestamp(), epoch=at.epoch, batch=at.batch, launch=launch())
         changes = {"status": "running", "error": None, "sessions": (*record.sessions, session)}
         self.record = record.model_copy(update=changes)
         self.folder.begin(self.record, self.history)

@@ -181,6 +181,28 @@ class RunFolder:
         return list(found.values())
 
 
+class Unwritten(RunFolder):
+    """The folder of a run that another process of the same run writes."""
+
+    def begin(self, record: RunRecord, history: Sequence[Epoch] = ()) -> None:
+        """Write nothing."""
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Write nothing."""
+
+    def write_weights(self, path: Path, weights: Arrays, network: str, epoch: int) -> None:
+        """Write nothing."""
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write nothing."""
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write nothing."""
+
+    def write_curves(self, drawing: str) -> None:
+        """Write nothing."""
+
+
 def header(history: Sequence[Epoch]) -> str:
     """The first line of the table. Before the first epoch, its figures are those of a classifier."""
     usual = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnspec.recipe import chosen_metric, higher_is_better
+from cnnspec.training.crew import Alone, Crew
 from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.feed import batches_in
@@ -89,6 +90,7 @@ def run_epochs(
     history: Sequence[Epoch] = (),
     on_epoch: OnEpoch = ignore_epoch,
     on_step: OnStep = ignore_step,
+    crew: Crew | None = None,
 ) -> tuple[Epoch, ...]:
     """Train a model that is there already; the figures of all epochs.
 
@@ -100,12 +102,15 @@ def run_epochs(
         history: the epochs before that.
         on_epoch: called with the figures of each epoch and the model.
         on_step: called after each batch.
+        crew: the processes that share every batch, where there are several.
 
     Raises:
-        TrainingError: the last batch of an epoch would be too small for a layer.
+        TrainingError: the last batch of an epoch would be too small for a layer, or for the processes.
         Diverged: a loss is not finite.
+        WorkerLost: another process is gone.
     """
-    _check_last_batch(model, len(data.train_y), usable_batch(recipe, data))
+    crew = crew or Alone()
+    _check_last_batch(model, len(data.train_y), usable_batch(recipe, data), crew.size)
 
     def cause(x: NDArray[np.float32]) -> str:
         found = first_not_finite(model.model, x, recipe.seed)
@@ -113,7 +118,7 @@ def run_epochs(
 
     plan = model.plan
     measures = measures_of(plan.graph, plan.facts, recipe.loss, data.test_y)
-    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, measures, cause)
+    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, measures, cause, crew)
     known = list(history)
     if ended_early(recipe, known):
         return tuple(known)
@@ -166,14 +171,17 @@ def watched(metric: str | None, figures: Mapping[str, float]) -> str:
         raise TrainingError(f"`{metric}` is not measured in this run", f"there is {there}") from None
 
 
-def _check_last_batch(model: TrainableModel, samples: int, batch: int) -> None:
+def _check_last_batch(model: TrainableModel, samples: int, batch: int, processes: int = 1) -> None:
     fewest, layer = model.plan.fewest_images
+    who = f"`{layer}` needs {fewest}"
+    if processes > fewest:
+        fewest, who = processes, f"each of {processes} processes needs one"
     left = _last_batch(samples, batch)
     if left >= fewest:
         return
     fitting = [size for size in range(batch - 1, 0, -1) if _last_batch(samples, size) >= fewest]
     raise TrainingError(
-        f"the last batch of an epoch has {left} of the {samples:,} images, and `{layer}` needs {fewest}",
+        f"the last batch of an epoch has {left} of the {samples:,} images, and {who}",
         *(f"with `batch {size}` it has {_last_batch(samples, size)}" for size in fitting[:1]),
     )
 

@@ -17,7 +17,7 @@ ORDER = (
     {"network"},
     {"numpy_backend", "render", "export", "bridges", "explanations"},
     {"training"},
-    {"measurement"},
+    {"measurement", "torch_backend"},
     {"api"},
     {"cli"},
 )

@@ -1,0 +1,82 @@
+"""The PyTorch backend, as training asks for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+
+from cnnspec.torch_backend.model import TorchModel, TorchPlan
+from cnnspec.torch_backend.placement import Placement, choose_placement
+from cnnspec.torch_backend.processes import Processes
+from cnnspec.torch_backend.update import TorchUpdate
+from cnnspec.training.checkpoint import PlanFacts
+from cnnspec.training.crew import Alone, Crew, launched
+from cnnspec.training.errors import TrainingError
+from cnnspec.training.initializers import initial_weights
+from cnnspec.training.machine import cpus
+from cnnspec.training.model import TrainableModel, usable_loss
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from cnnspec.training.subject import Subject
+
+
+class TorchBackend:
+    """PyTorch on a device, alone or with the other processes that torchrun has started.
+
+        with TorchBackend("cuda") as backend:
+            conduct(recorder, Job(subject, backend=backend), listener)
+
+    Raises:
+        TrainingError: there is no such device here, or the other processes are not met.
+    """
+
+    name = "torch"
+
+    def __init__(self, device: str = "cpu", precision: str | None = None) -> None:
+        place = launched()
+        local_rank = place.local_rank if place and place.size > 1 else None
+        self.placement: Placement = choose_placement(device, precision, local_rank)
+        self.crew: Crew = Alone()
+        self._processes: Processes | None = None
+        if local_rank is not None:
+            self.crew = self._processes = Processes.join(self.placement, local_rank)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._processes is not None:
+            self._processes.leave()
+
+    def build(self, subject: Subject, batch: int, earlier: PlanFacts | None) -> TrainableModel:
+        """The model of a subject for batches of up to so many samples, with its initial weights."""
+        graph, facts, recipe = subject.graph, subject.facts, subject.recipe
+        plan = TorchPlan(graph, facts, batch, usable_loss(graph, facts, recipe))
+        try:
+            model = TorchModel(plan, self.placement, self.crew, recipe.seed)
+        except torch.OutOfMemoryError:
+            raise TrainingError(f"the weights of this network do not fit on {self.placement}") from None
+        weights = model.weights
+        for name, values in initial_weights(graph, facts, recipe):
+            weights[name] = values
+        return TrainableModel(model, recipe, TorchUpdate(model.storage, recipe, model.scaler))
+
+    def facts(self, model: TrainableModel) -> PlanFacts:
+        """Device, numbers, threads, processes, and the versions at work."""
+        return PlanFacts(
+            backend=self.name,
+            workers=self.crew.size,
+            micro_batch=-(-model.plan.batch // self.crew.size),
+            blas_threads=torch.get_num_threads(),
+            cpus=cpus(),
+            numpy=np.__version__,
+            torch=torch.__version__,
+            device=str(self.placement),
+            precision=self.placement.precision,
+        )
