@@ -38,17 +38,14 @@ class Task(ABC):
 
     def _load(self, program: Program, images: slice) -> None:
         if self.rows is None:
-            program.load(self._read(images)[: self.inputs])
+            program.load(tuple(array[images] for array in self.reads[: self.inputs]))
         else:
             program.load(self.reads[: self.inputs], self.rows[images])
 
     def _beside(self, images: slice) -> tuple[NDArray[Any], ...]:
         """What is read beside the inputs."""
-        return self._read(images)[self.inputs :]
-
-    def _read(self, images: slice) -> tuple[NDArray[Any], ...]:
         rows = images if self.rows is None else self.rows[images]
-        return tuple(array[rows] for array in self.reads)
+        return tuple(array[rows] for array in self.reads[self.inputs :])
 
     def _written(self, images: slice) -> Arrays:
         return tuple(array[images] for array in self.writes)

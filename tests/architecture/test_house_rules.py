@@ -28,6 +28,8 @@ LAYERS = list(kinds().values())
 RECIPES = [*SCALARS.values(), *SETTINGS.values()]
 RECIPES += [kind for role in ROLES for kind in recipe_kinds(role).values()]
 
+WORKERS = "processes.py"
+"""May end a process that is not the program's own."""
 PROGRAMS = ("cli", "__main__.py", "render/carried_engine.py")
 """What may print and exit: the commands, and programs of their own."""
 
@@ -52,7 +54,8 @@ def test_only_the_commands_print_and_exit(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in {"print", "exit", "quit", "sys.exit", "os._exit", "input"}, (
+            allowed = {"os._exit"} & ({called} if path.name == WORKERS else set())
+            assert called not in {"print", "exit", "quit", "sys.exit", "os._exit", "input"} - allowed, (
                 f"line {node.lineno}"
             )
         if isinstance(node, ast.Name | ast.Attribute):
@@ -114,7 +117,8 @@ def network(kind, shape, names):
 def test_every_settings_example_checks(kind):
     text = f"network N {{\ninput 4\n}}\ntrain {{\n{kind.example}\n}}\n"
     codes = {diagnostic.code for diagnostic in check_source(Source("net.cnn", text)).diagnostics}
-    assert codes <= {"data-shape", "data-classes", "data-target"}, codes
+    of_another_network = {"unknown-layer-name", "nothing-to-learn"}
+    assert codes <= {"data-shape", "data-classes", "data-target", "data-loss"} | of_another_network, codes
 
 
 # --- commands --------------------------------------------------------------------------------------------

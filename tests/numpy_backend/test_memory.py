@@ -82,7 +82,7 @@ def test_plan_counts_the_memory_that_the_model_takes():
     x, labels = rng.standard_normal((256, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 256)
     tracemalloc.start()
     try:
-        with random_model(*lenet(), rng, batch=256) as model:
+        with random_model(*lenet(), rng, batch=256, processes=False) as model:
             model.loss_and_gradients(x, labels)
             taken = tracemalloc.get_traced_memory()[0]
     finally:
