@@ -115,7 +115,10 @@ class Model:
 
     @property
     def weights(self) -> Weights:
-        """The weights by name, `conv1.weight`; assigning copies into place."""
+        """The weights by name, `conv1.weight`; assigning copies into place.
+
+        Where the plan is for prediction alone, the arrays themselves are read-only.
+        """
         return self._weights
 
     @property
@@ -152,7 +155,7 @@ class Model:
             mine = of_node(gradients, node.name, names)
             if mine and (run := kernel.fold(tables[0][i], mine)) is not None:
                 self._fold.append(run)
-        self._weights = Weights(arrays)
+        self._weights = Weights(arrays, writeable=plan.training)
         self._gradients = MappingProxyType({name: gradients[name] for name in arrays if name in gradients})
         self._exchanges = Exchanges(plan, weights, tables[0], memory)
         self._tables = [Tables(weights, shared, own, self._exchanges) for own in tables]
@@ -301,9 +304,10 @@ class Model:
             self._exchanges.clear()
         crew = self._hired()
         with blas_threads(self.plan.blas_threads):
-            if prepare:
+            if prepare and (self._weights.fresh or self.plan.training):
                 for run in self._prepare:
                     run()
+                self._weights.fresh = False
             tallies = [crew.run(task, shares, call) for shares in self._rounds(task, count)]
         return sum(tallies, Tally())
 

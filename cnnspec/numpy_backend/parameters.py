@@ -20,13 +20,21 @@ if TYPE_CHECKING:
 
 
 class Weights(MutableMapping[str, "Array"]):
-    """Arrays by name, `conv1.weight`; assignment copies into the array that is there. The names are fixed."""
+    """Arrays by name, `conv1.weight`; assignment copies into the array that is there. The names are fixed.
 
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
+    `fresh` is true until the model has prepared its kernels for the values. A model that only predicts does
+    so once: its arrays are for reading, so that no value changes but by assignment.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], writeable: bool = True) -> None:
         self._arrays = dict(arrays)
+        self._shown = {name: array.view() for name, array in arrays.items()}
+        for view in self._shown.values():
+            view.flags.writeable = writeable
+        self.fresh = True
 
     def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
+        return self._shown[name]
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
         """Copy a value in.
@@ -43,6 +51,7 @@ class Weights(MutableMapping[str, "Array"]):
         if not (np.issubdtype(given.dtype, np.floating) or np.issubdtype(given.dtype, np.integer)):
             raise ValueError(f"weight {name!r} takes real numbers, not {given.dtype}")
         np.copyto(target, given, casting="unsafe")
+        self.fresh = True
 
     def __delitem__(self, name: str) -> None:
         raise ValueError(f"weight {name!r} belongs to the network and cannot be deleted")

@@ -92,3 +92,18 @@ def test_a_folded_batch_norm_needs_no_memory_of_its_own():
     conv, norm = (i for i in range(1, 3))
     assert plan.buffers.values[conv] == plan.buffers.values[norm]
     assert not plan.buffers.scratch[norm]
+
+
+def test_kernels_are_prepared_again_for_weights_that_are_assigned():
+    fused, apart = models(LINEAR[0], BatchNorm(), Relu(), training=False, dtype="float64")
+    with fused, apart:
+        for model in (fused, apart):
+            model.predict(images())
+            model.weights["conv1.weight"] = model.weights["conv1.weight"] * -2
+        assert distance(fused.predict(images()), apart.predict(images())) < 1e-12
+
+
+def test_weights_of_a_model_that_only_predicts_are_changed_by_assignment_alone():
+    model, _ = models(LINEAR[0], training=False)
+    with pytest.raises(ValueError, match="read-only"):
+        model.weights["conv1.bias"][...] = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnnspec.layers import product
+from cnnspec.layers import Shape, product
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
 from cnnspec.numpy_backend.kernels.base import (
     Array,
@@ -15,6 +15,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Run,
     Scratch,
     Site,
+    accumulating,
     add_rows,
     along,
     computes,
@@ -23,6 +24,7 @@ from cnnspec.numpy_backend.kernels.base import (
 )
 from cnnspec.numpy_backend.kernels.elementwise import CUT, in_blocks, like
 from cnnspec.numpy_backend.kernels.pools import P, PoolKernel, running
+from cnnspec.numpy_backend.kernels.windows import Reach, reaches
 
 
 @computes(MaxPool)
@@ -32,8 +34,16 @@ class MaxPoolKernel(PoolKernel[P]):
     keeps_input = True
     keeps_output = True
 
+    @property
+    def _by_axes(self) -> bool:
+        """Whether the largest is found along one axis after the other: fewer passes, most over whole rows."""
+        wide = sum(len(window.seen(0)) > 1 for window in self.windows)
+        return wide > 1 and not self.inputs[0].tile
+
     def forward(self, at: Site) -> Run:
         """`y_o = max_k x_(o,k)`."""
+        if self._by_axes:
+            return in_turn(self._along_axes(at, some) for some in self._blocks(at.n))
         y = at.y
         parts = self.parts(at.x[0], y)
         lowest = y.dtype.type(-np.inf)
@@ -47,6 +57,24 @@ class MaxPoolKernel(PoolKernel[P]):
                 np.maximum(part.pooled, part.map, out=part.pooled)
 
         return run
+
+    def _along_axes(self, at: Site, some: slice) -> Run:
+        """Bind the maxima of some channels, first along the first axis; those between are scratch."""
+        values, runs = at.x[0][some], []
+        for axis, window in enumerate(self.windows):
+            shape = (len(values), *self._between(axis), at.n)
+            last = axis == len(self.windows) - 1
+            target = (
+                at.y[some] if last else self._memory(at, f"between{axis}")[: product(shape)].reshape(shape)
+            )
+            met = reaches(window, values.shape[axis + 1], target.shape[axis + 1])
+            runs.append(_largest(met, axis + 1, values, target))
+            values = target
+        return in_turn(runs)
+
+    def _between(self, axis: int) -> Shape:
+        """The sizes of a map whose maxima have been taken along the axes up to this one."""
+        return (*self.output.shape[1 : axis + 2], *self.inputs[0].shape[axis + 2 :])
 
     # The gradient of an output goes to the first place of its window that holds the maximum:
     #   dx_(o,k) += dy_o [x_(o,k) = y_o] [no k' < k has x_(o,k') = y_o].
@@ -104,14 +132,43 @@ class MaxPoolKernel(PoolKernel[P]):
         return some if one.size <= some.size else one
 
     def scratch(self) -> tuple[Scratch, ...]:
-        """Which outputs of a block found their maximum, as numbers, and the gradient that they give."""
+        """Which outputs of a block found their maximum, as numbers, and the gradient that they give.
+
+        And maxima along some of the axes.
+        """
         one = self.output.shape[1:]
         return (
+            *self._scratch_between(),
             Scratch("won", (CUT,), "backward", per_image=False),
             Scratch("given", (CUT,), "backward", per_image=False),
             Scratch("won of one", one, "backward"),
             Scratch("given of one", one, "backward"),
         )
+
+    def _scratch_between(self) -> Iterator[Scratch]:
+        for axis in range(len(self.windows) - 1) if self._by_axes else ():
+            one = self._between(axis)
+            block = CUT * product(one) // product(self.output.shape[1:])
+            yield Scratch(f"between{axis}", (block,), "forward", per_image=False)
+            yield Scratch(f"between{axis} of one", one, "forward")
+
+
+def _largest(met: list[Reach | None], axis: int, values: Array, target: Array) -> Run:
+    """Bind the largest of each window along one axis. Padding takes no part, so it never wins."""
+    pairs = []
+    for reach in met:
+        if reach is not None:
+            pairs.append((values[along(axis, reach.inputs)], target[along(axis, reach.outputs)]))
+    if len(pairs) > 1 and all(into.shape == target.shape for _, into in pairs):
+        return accumulating(np.maximum, [seen for seen, _ in pairs], target)
+    lowest = target.dtype.type(-np.inf)
+
+    def run() -> None:
+        target.fill(lowest)
+        for seen, into in pairs:
+            np.maximum(into, seen, out=into)
+
+    return run
 
 
 class MeanKernel(PoolKernel[P]):
