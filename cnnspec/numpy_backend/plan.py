@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
+from cnnspec.network.table import in_bytes
 from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
@@ -24,7 +25,7 @@ from cnnspec.numpy_backend.kernels.losses import LossKernel, loss_kernel
 from cnnspec.numpy_backend.layouts import choose_layouts
 from cnnspec.numpy_backend.memory import aligned, place
 from cnnspec.numpy_backend.processes import can_fork
-from cnnspec.numpy_backend.selection import select_kernels
+from cnnspec.numpy_backend.selection import Selection, select_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ class Step:
     name: str
     layer: str
     algorithm: str
+    tile: str
     layout: str
     why: str
     bytes: int
@@ -77,6 +79,7 @@ class Plan:
     dtype: np.dtype[np.float32]
     layouts: tuple[Layout, ...]
     kernels: tuple[Kernel[Layer], ...]
+    selected: tuple[Selection, ...]
     buffers: Buffers
     fusion: Fusion
     offsets: tuple[int, ...]
@@ -123,6 +126,13 @@ class Plan:
         return max(needs, key=lambda need: need[0])
 
     @property
+    def choices(self) -> Choices:
+        """What the plan chose, so that `make_plan` can choose it again."""
+        pairs = zip(self.graph.nodes, self.selected, strict=True)
+        algorithms = {node.name: one.kind.name for node, one in pairs if one.rivals}
+        return Choices(algorithms, self.workers, self.micro_batch)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """One entry a node, in the order in which they run."""
         return tuple(
@@ -130,6 +140,7 @@ class Plan:
                 node.name,
                 str(node.layer),
                 self._algorithm(i),
+                "x".join(map(str, kernel.outputs_at_once)),
                 str(layout),
                 kernel.why,
                 self.bytes_by_node[node.name],
@@ -224,6 +235,7 @@ def make_plan(
         dtype=number,
         layouts=layouts,
         kernels=kernels,
+        selected=selected,
         buffers=buffers,
         fusion=fusion,
         offsets=offsets,
@@ -281,6 +293,35 @@ def choose_micro_batch(bytes_per_image: int, share: int) -> int:
     return math.ceil(even / PIECE_STEP) * PIECE_STEP
 
 
+def why_workers(plan: Plan) -> str:
+    """Why there are so many, in numbers."""
+    if plan.workers != choose_workers(plan.facts, plan.batch, processes=can_fork()):
+        return "as chosen"
+    work = plan.batch * plan.facts.totals().macs
+    if plan.workers == cores():
+        return (
+            f"one for each processor, with {work // plan.workers / 1e6:,.3g}M multiply-accumulates of a batch"
+        )
+    if plan.workers == plan.batch:
+        return "one for each image"
+    least = (WORK_FOR_A_PROCESS if can_fork() else WORK_FOR_A_THREAD) / 1e6
+    return f"a batch is {work / 1e6:,.3g}M multiply-accumulates, and each is to have {least:.3g}M"
+
+
+def why_pieces(plan: Plan) -> str:
+    """Why they have so many images, in numbers."""
+    image = place([b.lifetime(1, plan.dtype.itemsize) for b in plan.buffers.all if b.per_image])[1]
+    share = math.ceil(plan.batch / plan.workers)
+    if plan.micro_batch != min(choose_micro_batch(image, share), plan.batch):
+        return "as chosen"
+    takes = f"an image takes {in_bytes(image)}"
+    if plan.micro_batch >= share:
+        return f"{takes}, and a worker takes its share at once"
+    if CACHES * cache_bytes() // image >= plan.micro_batch:
+        return f"{takes}, and a piece stays within {CACHES} times the {in_bytes(cache_bytes())} of cache"
+    return f"{takes}, and pieces of fewer than {PIECE_STEP} have short rows"
+
+
 @cache
 def cache_bytes() -> int:
     """The L2 cache of a core, where the system tells it; 1 MiB otherwise."""
@@ -329,10 +370,11 @@ def _table(plan: Plan) -> str:
         f"{plan.blas_threads} BLAS threads each, {plan.total_bytes:,} bytes"
     )
     if plan.in_step_for:
-        head += f"\nall pieces of a batch keep step, for the statistics of {_listed(plan.in_step_for)}"
+        head += f"\nall pieces of a batch keep step, for the statistics of {listed(plan.in_step_for)}"
     return "\n".join([head, *lines])
 
 
-def _listed(names: tuple[str, ...], most: int = 3) -> str:
+def listed(names: tuple[str, ...], most: int = 3) -> str:
+    """The first few of some names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -206,6 +206,8 @@ class Kernel(ABC, Generic[L]):
     """Whether `backward` reads `x`."""
     keeps_output: bool = False
     """Whether `backward` reads `y`."""
+    outputs_at_once: Shape = ()
+    """The tile of outputs that it computes at once, if it does."""
     absorbed: str = ""
     """The batch norm that is folded into its weights."""
     algorithm: str = ""

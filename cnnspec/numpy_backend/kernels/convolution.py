@@ -69,6 +69,7 @@ class ConvKernel(Kernel[Conv]):
         self.direct = not inputs[0].margin and all(map(_is_point, axes))
         self.keeps_patches = not self.direct and len(self.patches.blocks) == 1
         self.keeps_input = not self.keeps_patches
+        self.outputs_at_once = output.tile
         self.algorithm, self.why = self._described()
 
     @classmethod

@@ -66,6 +66,7 @@ class WinogradKernel(Kernel[Conv]):
         self.after_turning = tuple(TAPS - 1 - window.before for window in windows)
         self.filtering = filtering(self.tile, TAPS, POINTS[self.tile])
         self.places = self.tile + TAPS - 1
+        self.outputs_at_once = (self.tile, self.tile)
         self.algorithm = f"Winograd F({self.tile}x{self.tile}, 3x3)"
         self.why = f"{self.places**2} products {layer.channels}x{inputs[0].shape[0]}"
 
