@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "show how a network is computed: algorithms, pieces, workers, memory, and why"
 EXAMPLES = """examples:
-  cnnspec plan specs/lenet.cnn                          each layer's algorithm and reason, the predicted memory
+  cnnspec plan specs/lenet.cnn                          the algorithm of each layer, and the predicted memory
   cnnspec plan specs/vgg11.cnn --inference --batch 16   for prediction, 16 images at a time
   cnnspec plan specs/vgg11.cnn --max-memory 500MB       smaller pieces, so that it stays within 500 MB
   cnnspec plan specs/resnet20_cifar.cnn --tune          measure what is fastest here, and keep it
@@ -143,7 +143,7 @@ def _choices(subject: Subject, arguments: argparse.Namespace) -> Choices:
     if found is None:
         what = "training" if subject.training else "prediction"
         raise CommandError(
-            f"nothing was tuned for {what} with {subject.graph.name} at batch {subject.batch} on this machine",
+            f"{what} with {subject.graph.name} at batch {subject.batch} was not tuned on this machine",
             "the same command with --tune in place of --tuned measures, and keeps what it finds",
         )
     return found
@@ -173,7 +173,7 @@ def _check_room(subject: Subject) -> None:
     need, room = 2 * subject.plan(Choices()).total_bytes, available_memory()
     if room is not None and need > room:
         raise CommandError(
-            f"to tune takes two models at a time, {in_bytes(need)} of memory, and {in_bytes(room)} are available",
+            f"tuning takes two models, {in_bytes(need)} of memory, and {in_bytes(room)} are available",
             "a smaller --batch needs less",
         )
 
@@ -251,13 +251,13 @@ def _head(plan: Plan) -> list[str]:
     from cnnspec.numpy_backend.plan import why_pieces, why_workers
 
     doing = "training" if plan.training else "prediction"
-    kind = "process" if plan.processes else "thread"
-    workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers, each a {kind}"
+    kind = "processes" if plan.processes else "threads"
+    workers = "1 worker" if plan.workers == 1 else f"{plan.workers} {kind}"
     pieces = f"pieces of {plan.micro_batch}" if plan.micro_batch < plan.batch else "one piece"
     blas = "1 thread" if plan.blas_threads == 1 else f"{plan.blas_threads} threads"
     return [
         f"{plan.graph.name}: {doing}, batches of {plan.batch}, in {plan.dtype}",
-        f"{workers}; BLAS has {blas} in each: {why_workers(plan)}",
+        f"{workers} with a BLAS of {blas}: {why_workers(plan)}",
         f"{pieces}: {why_pieces(plan)}",
     ]
 

@@ -299,13 +299,16 @@ def why_workers(plan: Plan) -> str:
         return "as chosen"
     work = plan.batch * plan.facts.totals().macs
     if plan.workers == cores():
-        return (
-            f"one for each processor, with {work // plan.workers / 1e6:,.3g}M multiply-accumulates of a batch"
-        )
+        share = _millions(work / plan.workers)
+        return f"one for each processor, with {share} multiply-accumulates of a batch"
     if plan.workers == plan.batch:
-        return "one for each image"
-    least = (WORK_FOR_A_PROCESS if can_fork() else WORK_FOR_A_THREAD) / 1e6
-    return f"a batch is {work / 1e6:,.3g}M multiply-accumulates, and each is to have {least:.3g}M"
+        return "there is one image" if plan.batch == 1 else "one for each image"
+    least = WORK_FOR_A_PROCESS if can_fork() else WORK_FOR_A_THREAD
+    return f"a batch is {_millions(work)} multiply-accumulates, and a worker is to have {_millions(least)}"
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:,.0f}M" if count >= 1e7 else f"{count / 1e6:.2g}M"
 
 
 def why_pieces(plan: Plan) -> str:

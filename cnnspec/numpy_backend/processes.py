@@ -19,7 +19,8 @@ import sys
 import time
 import warnings
 import weakref
-from dataclasses import replace
+from dataclasses import astuple, dataclass, fields, replace
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -172,6 +173,8 @@ class _Helper:
         self.lost = False
         self._owner = os.getpid()
         self._memory = shared_bytes(capacity)
+        self._order: _Order | None = None
+        self._views: tuple[NDArray[Any], ...] = ()
         self._pipe, end = Pipe()
         with warnings.catch_warnings():
             # Python and JAX warn of locks that other threads may hold: the child computes with NumPy alone.
@@ -187,19 +190,23 @@ class _Helper:
         return not self.busy and not self.lost and self._owner == os.getpid()
 
     def begin(self, task: Task, share: Share, call: Call) -> None:
-        """Lay down what the share reads, and say what is to be done."""
+        """Lay down what the share reads, and say what is to be done.
+
+        Most batches are like the one before but for their step, and then nothing else is said.
+        """
+        self.busy = True
+        order = _Order.of(task, share, call)
+        same = order == self._order
+        if not same:
+            self._order, self._views = order, views(self._memory, order.places())
         rows = slice(share.start, share.stop)
         picked = rows if task.rows is None else task.rows[rows]
-        places = places_of(task, share)
-        for array, place in zip(task.reads, views(self._memory, places), strict=False):
+        for array, place in zip(task.reads, self._views, strict=False):
             if isinstance(picked, slice):
                 np.copyto(place, array[picked])
             else:
                 np.take(array, picked, axis=0, out=place, mode="clip")  # any other mode copies
-        bare = replace(task, reads=(), writes=(), rows=None)
-        message = (bare, len(task.reads), places, replace(share, origin=share.start), call)
-        self.send(pickle.dumps(message))
-        self.busy = True
+        self.send(STEP.pack(call.step) + (b"" if same else pickle.dumps(order)))
 
     def answer(self) -> Tally:
         """Wait for the end of the share.
@@ -213,11 +220,9 @@ class _Helper:
             self.send(STOP)
             return self.answer()
         self.busy = False
-        result = pickle.loads(said)
-        if isinstance(result, BaseException):
-            raise result
-        assert isinstance(result, Tally)
-        return result
+        if len(said) != TALLY.size:
+            raise pickle.loads(said)
+        return Tally(*TALLY.unpack(said))
 
     def await_meeting(self) -> None:
         """Wait until the process has come to a meeting.
@@ -232,8 +237,7 @@ class _Helper:
 
     def fetch(self, task: Task, share: Share) -> None:
         """Copy what the share wrote to where the caller wants it."""
-        places = views(self._memory, places_of(task, share))[len(task.reads) :]
-        for array, place in zip(task.writes, places, strict=True):
+        for array, place in zip(task.writes, self._views[len(task.reads) :], strict=True):
             np.copyto(array[share.start : share.stop], place)
 
     def send(self, message: bytes) -> None:
@@ -299,23 +303,25 @@ def _serve(bench: Bench, pipe: Connection, memory: NDArray[np.uint8], stopped: N
     while (message := receive(pipe, parent)) is not None:
         if message == STOP:
             continue  # of a run that is over
-        task, reads, places, share, call = pickle.loads(message)
-        arrays = views(memory, places)
-        whole = replace(task, reads=arrays[:reads], writes=arrays[reads:])
+        if len(message) > STEP.size:
+            order = pickle.loads(message[STEP.size :])
+            task = order.task_in(memory)
+        call = replace(order.call, step=STEP.unpack_from(message)[0])
         try:
-            result: object = bench.carry_out(whole, share, call, meeting)
+            answer = TALLY.pack(*astuple(bench.carry_out(task, order.share, call, meeting)))
         except BaseException as error:  # handed to the caller
-            result = error
-        pipe.send_bytes(_pickled(result))
+            answer = _pickled(error)
+        pipe.send_bytes(answer)
 
 
-def _pickled(result: object) -> bytes:
+def _pickled(error: BaseException) -> bytes:
+    """An error that can be read again, padded so that it is no tally."""
     try:
-        data = pickle.dumps(result)
+        data = pickle.dumps(error)
         pickle.loads(data)
     except Exception:
-        return pickle.dumps(RuntimeError(f"a worker failed: {result!r}"))
-    return data
+        data = pickle.dumps(RuntimeError(f"a worker failed: {error!r}"))
+    return data + bytes(TALLY.size)
 
 
 # --- messages and memory --------------------------------------------------------------------------------
@@ -340,16 +346,44 @@ def receive(pipe: Connection, parent: int | None = None) -> bytes | None:
 
 Place = tuple[int, tuple[int, ...], str]
 """Where an array lies in a worker's memory, its shape and its type."""
+STEP: Final = Struct("<q")
+TALLY: Final = Struct(f"<{len(fields(Tally))}d")
 
 
-def places_of(task: Task, share: Share) -> list[Place]:
-    """Where what a share reads and writes lies, one array behind the other."""
-    places, start = [], 0
-    for array in (*task.reads, *task.writes):
-        shape = (share.stop - share.start, *array.shape[1:])
-        places.append((start, shape, array.dtype.str))
-        start += aligned(_size(shape, array.dtype))
-    return places
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a worker is to do, but for the arrays and the step.
+
+    `kinds` has shape and type of a row of every array, of which `reads` are read.
+    """
+
+    task: Task
+    kinds: tuple[tuple[tuple[int, ...], str], ...]
+    reads: int
+    share: Share
+    call: Call
+
+    @classmethod
+    def of(cls, task: Task, share: Share, call: Call) -> _Order:
+        """The order for a share of a task."""
+        kinds = tuple((array.shape[1:], array.dtype.str) for array in (*task.reads, *task.writes))
+        bare = replace(task, reads=(), writes=(), rows=None)
+        mine = replace(share, origin=share.start)
+        return cls(bare, kinds, len(task.reads), mine, replace(call, step=0))
+
+    def places(self) -> list[Place]:
+        """Where the arrays lie, one behind the other."""
+        places, start = [], 0
+        for row, kind in self.kinds:
+            shape = (self.share.stop - self.share.start, *row)
+            places.append((start, shape, kind))
+            start += aligned(_size(shape, np.dtype(kind)))
+        return places
+
+    def task_in(self, memory: NDArray[np.uint8]) -> Task:
+        """The task, with its arrays in a worker's memory."""
+        arrays = views(memory, self.places())
+        return replace(self.task, reads=arrays[: self.reads], writes=arrays[self.reads :])
 
 
 def bytes_needed(arrays: Arrays, images: int) -> int:
