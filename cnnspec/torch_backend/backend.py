@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cnnspec.torch_backend.model import TorchModel, TorchPlan
-from cnnspec.torch_backend.placement import Placement, choose_placement
+from cnnspec.torch_backend.placement import choose_placement
 from cnnspec.torch_backend.processes import Processes
 from cnnspec.torch_backend.update import TorchUpdate
 from cnnspec.training.checkpoint import PlanFacts
@@ -38,12 +38,12 @@ class TorchBackend:
 
     def __init__(self, device: str = "cpu", precision: str | None = None) -> None:
         place = launched()
-        local_rank = place.local_rank if place and place.size > 1 else None
-        self.placement: Placement = choose_placement(device, precision, local_rank)
+        several = place is not None and place.size > 1
+        self.placement = choose_placement(device, precision, place.local_rank if place and several else None)
         self.crew: Crew = Alone()
         self._processes: Processes | None = None
-        if local_rank is not None:
-            self.crew = self._processes = Processes.join(self.placement, local_rank)
+        if place is not None and several:
+            self.crew = self._processes = Processes.join(self.placement, place)
 
     def __enter__(self) -> Self:
         return self

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import timedelta
+from secrets import token_hex
 from typing import Final, Self, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from cnnspec.torch_backend.placement import Placement
-from cnnspec.training.crew import Wish, WorkerLost, never
+from cnnspec.training.crew import Place, Wish, WorkerLost, never
 from cnnspec.training.errors import TrainingError
 
 T = TypeVar("T")
@@ -20,6 +24,7 @@ T = TypeVar("T")
 PATIENCE: Final = timedelta(minutes=10)
 """How long a process waits for another that is silent, but not known to be gone. Data are read, and
 downloaded, within this time."""
+POLL_SECONDS: Final = 0.02
 SIGNS: Final = ("gloo", "NCCL", "ProcessGroup", "Connection closed", "Connection reset", "Broken pipe")
 """Words in the errors of PyTorch by which a lost connection is told from any other fault."""
 
@@ -34,7 +39,7 @@ class Processes:
         self._stops = False
 
     @classmethod
-    def join(cls, placement: Placement, local_rank: int) -> Self:
+    def join(cls, placement: Placement, place: Place) -> Self:
         """Meet the others, where torchrun's environment says.
 
         Raises:
@@ -42,14 +47,20 @@ class Processes:
         """
         gpu = placement.is_gpu
         try:
+            store = _store(place)
             dist.init_process_group(
-                "nccl" if gpu else "gloo", timeout=PATIENCE, device_id=placement.device if gpu else None
+                "nccl" if gpu else "gloo",
+                store=PrefixStore(_password(store, place), store),
+                rank=place.rank,
+                world_size=place.size,
+                timeout=PATIENCE,
+                device_id=placement.device if gpu else None,
             )
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             help = "start all of them by torchrun, with the same --rdzv-endpoint; see the README"
             raise TrainingError(f"the processes of this run have not met: {first}", help) from None
-        return cls(dist.get_rank(), dist.get_world_size(), local_rank, placement.device)
+        return cls(place.rank, place.size, place.local_rank, placement.device)
 
     def stops(self) -> bool:
         """Whether one of them wished to stop when figures were last added up."""
@@ -91,6 +102,42 @@ class Processes:
         with watched():
             dist.all_reduce(tensor)
             return list(map(float, tensor.tolist()))
+
+
+def _store(place: Place) -> Store:
+    """Where the processes leave each other notes: with torchrun itself, or with process 0."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    own = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and place.rank == 0
+    return TCPStore(address, port, is_master=own, timeout=PATIENCE, wait_for_workers=False)
+
+
+def _password(store: Store, place: Place) -> str:
+    """A word that the processes which are alive now have in common.
+
+    torchrun's notes outlive the processes, so that those which it starts again would find the addresses of
+    dead ones. So process 0 makes up a word and tells it to whoever calls with a number of its own, until all
+    have said that they know it.
+
+    Raises:
+        RuntimeError: the others do not call, or process 0 does not answer.
+    """
+    if place.rank:
+        call = token_hex(8)
+        store.set(f"call/{place.rank}", call)
+        word: str = store.get(f"answer/{call}").decode()
+        store.set(f"{word}/{place.rank}", "")
+        return word
+    word, missing = token_hex(8), set(range(1, place.size))
+    until = time.monotonic() + PATIENCE.total_seconds()
+    while missing:
+        if time.monotonic() > until:
+            raise RuntimeError(f"process {min(missing)} has not come")
+        for rank in missing:
+            if store.check([f"call/{rank}"]):
+                store.set(f"answer/{store.get(f'call/{rank}').decode()}", word)
+        missing = {rank for rank in missing if not store.check([f"{word}/{rank}"])}
+        time.sleep(POLL_SECONDS)
+    return word
 
 
 @contextmanager
