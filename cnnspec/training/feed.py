@@ -9,7 +9,7 @@
             model.evaluate(one.x, one.labels)
 
 Samples in memory that are not augmented are given by their numbers, and the model gathers them. All others
-are made ahead by threads, a few batches at most.
+are made ahead by threads, a few batches at most; on few processors those in memory are made in between.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from cnnspec.layers.base import product
 from cnnspec.training.augmentation import Augmenter
 from cnnspec.training.datasets.dataset import DataSet, rows_of
 from cnnspec.training.datasets.workers import workers
+from cnnspec.training.machine import cpus
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 AHEAD: Final = 2
 """Pieces that are made ahead, beside the one that each thread is making."""
+FEW: Final = 2
+"""Processors that training keeps busy all by itself."""
 PIECE_VALUES: Final = 2**17
 """Small batches are made several at a time, up to so many values."""
 
@@ -155,7 +158,16 @@ def feed(
         return lambda: _batches(change(rows_of(x, own), own), labels[own], parts)
 
     pieces = _cut(order, _piece(batch, data))
-    return Feed((make(rows) for rows in pieces), 1 if isinstance(x, np.ndarray) else workers())
+    return Feed((make(rows) for rows in pieces), _aside() if isinstance(x, np.ndarray) else workers())
+
+
+def _aside() -> int:
+    """Threads that change samples in memory beside training.
+
+    Where training has the few processors to itself, changing them in between costs less than it would take
+    from the workers, who wait for each other.
+    """
+    return 1 if (cpus() or 1) > FEW else 0
 
 
 def held_out(data: DataSet, *, batch: int, share: Share = WHOLE) -> Feed:

@@ -67,6 +67,11 @@ def streamed(request):
     return request.param
 
 
+@pytest.fixture(params=[2, 3], ids=["in between", "beside"], autouse=True)
+def processors(request, monkeypatch):
+    monkeypatch.setattr("cnnspec.training.feed.cpus", lambda: request.param)
+
+
 @pytest.mark.parametrize("augment", [(), CHAIN], ids=["plain", "augmented"])
 def test_an_epoch_has_every_sample_once_in_the_shuffled_order(streamed, augment):
     found = gathered(feed(data(streamed), seed=1, epoch=2, batch=10, augment=augment))
