@@ -1,0 +1,268 @@
+"""Every algorithm of a convolution beside every other and beside PyTorch; the choice, and its limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnnspec.layers import LayerError
+from cnnspec.layers.activations import Relu
+from cnnspec.layers.convolution import Conv
+from cnnspec.layers.normalization import BatchNorm
+from cnnspec.layers.pooling import MaxPool
+from cnnspec.numpy_backend import make_plan
+from cnnspec.numpy_backend.choices import BadChoices, Choices
+from cnnspec.numpy_backend.costs import Conditions
+from cnnspec.numpy_backend.fitting import CannotFit, plan_within
+from cnnspec.numpy_backend.selection import UnknownAlgorithm, select_kernels
+from tests.support.graphs import sequential
+from tests.support.lenet import lenet
+from tests.support.models import distance, random_model
+
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
+
+
+# --- beside each other and PyTorch ----------------------------------------------------------------------
+
+
+def draw(seed):
+    """A random convolution, more often than not one that several algorithms can compute, and its input."""
+    rng = np.random.default_rng(seed)
+    plain = rng.random() < 0.6
+    while True:
+        groups = 1 if plain else int(rng.choice([1, 2, 4]))
+        shape = (4 * int(rng.integers(1, 4)), *map(int, rng.integers(4, 13, 2)))
+        layer = Conv(
+            channels=4 * int(rng.integers(1, 4)),
+            kernel=3 if plain else tuple(map(int, rng.integers(1, 6, 2))),
+            stride=1 if plain else tuple(map(int, rng.integers(1, 4, 2))),
+            padding=tuple(map(int, rng.integers(0, 4, 4))),
+            dilation=1 if plain else tuple(map(int, rng.integers(1, 3, 2))),
+            groups=groups,
+            bias=bool(rng.random() < 0.5),
+        )
+        layers = [layer, MaxPool(kernel=2)] if rng.random() < 0.5 else [layer]
+        try:
+            return sequential(shape, *layers), layer, shape, rng
+        except LayerError:
+            continue
+
+
+def passes(network, way, x, dtype, **options):
+    """The output, and a function from its gradient to all others."""
+    choices = Choices({"conv1": way} if way else {})
+    rng = np.random.default_rng(5)
+    model = random_model(
+        *network,
+        rng,
+        batch=len(x),
+        workers=1,
+        micro_batch=3,
+        dtype=dtype,
+        choices=choices,
+        loss=None,
+        **options,
+    )
+    with model:
+        y = model.forward(x, training=True)
+        dx = model.backward(np.sin(np.arange(y.size)).reshape(y.shape).astype(dtype))
+        return {"y": y, "dx": dx, **{name: g.copy() for name, g in model.gradients.items()}}, dict(
+            model.weights
+        )
+
+
+def by_pytorch(torch, network, layer, x, weights):
+    """The same of PyTorch."""
+    leaf = torch.tensor(x, requires_grad=True)
+    given = {name: torch.tensor(array.copy(), requires_grad=True) for name, array in weights.items()}
+    top, bottom, left, right = layer.padding
+    y = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(leaf, (left, right, top, bottom)),
+        given["conv1.weight"],
+        given.get("conv1.bias"),
+        stride=layer.stride,
+        dilation=layer.dilation,
+        groups=layer.groups,
+    )
+    if len(network[0].nodes) > 2:
+        y = torch.nn.functional.max_pool2d(y, 2)
+    y.backward(torch.tensor(np.sin(np.arange(y.numel())).reshape(y.shape).astype(x.dtype)))
+    found = {"y": y.detach().numpy(), "dx": leaf.grad.numpy()}
+    return {**found, **{name: tensor.grad.numpy() for name, tensor in given.items()}}
+
+
+def assert_all_agree(torch, seed, dtype):
+    network, layer, shape, rng = draw(seed)
+    x = rng.standard_normal((int(rng.integers(1, 8)), *shape)).astype(dtype)
+    (selected,) = select_kernels(*network, Conditions(3, True), {})[1:2]
+    ways = selected.rivals or ("",)
+    results = {way: passes(network, way, x, dtype)[0] for way in ways}
+    weights = passes(network, ways[0], x, dtype)[1]
+    results["PyTorch"] = by_pytorch(torch, network, layer, x, weights)
+    for way, one in results.items():
+        for name, expected in results["PyTorch"].items():
+            assert distance(one[name], expected) < TOLERANCE[dtype], (str(layer), way, name)
+    return set(ways)
+
+
+def test_every_algorithm_agrees_with_every_other_and_with_pytorch(torch):
+    seen = set()
+    for seed in range(12):
+        seen |= assert_all_agree(torch, seed, "float64")
+        assert_all_agree(torch, 1000 + seed, "float32")
+    assert seen >= {"im2col", "tiles", "winograd-2x2", "winograd-4x4"}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(500))
+def test_every_algorithm_agrees_on_many_shapes(torch, seed):
+    assert_all_agree(torch, seed, "float64")
+    assert_all_agree(torch, 10_000 + seed, "float32")
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_planned_equals_unplanned_to_the_bit(seed):
+    network, _, shape, rng = draw(seed)
+    x = rng.standard_normal((5, *shape)).astype("float32")
+    for way in select_kernels(*network, Conditions(3, True), {})[1].rivals:
+        planned, apart = (
+            passes(network, way, x, "float32", reuse_memory=reuse)[0] for reuse in (True, False)
+        )
+        assert all(np.array_equal(planned[name], apart[name]) for name in planned), way
+
+
+# --- the choice -----------------------------------------------------------------------------------------
+
+
+def chosen(shape, *layers, **options):
+    """The name of the algorithm of the first convolution, and why."""
+    plan = make_plan(*sequential(shape, *layers), **{"batch": 32, "training": False, "workers": 1} | options)
+    return plan.kernels[1].name, plan.steps[1].why
+
+
+def test_many_channels_are_convolved_by_winograd():
+    name, why = chosen((128, 28, 28), Conv(channels=128, kernel=3, padding=1))
+    assert name == "winograd-4x4"
+    assert "estimated" in why
+    assert "im2col" in why
+    assert "16 images" in why
+
+
+def test_a_colour_image_is_convolved_by_patches():
+    assert chosen((3, 64, 64), Conv(channels=16, kernel=3, padding=1))[0] == "im2col"
+
+
+def test_few_channels_before_a_pooling_are_convolved_by_tiles():
+    graph, facts = lenet()
+    assert make_plan(graph, facts, batch=64).kernels[1].name == "tiles"
+
+
+def test_a_point_needs_no_patches():
+    name, why = chosen((8, 5, 5), Conv(channels=4, kernel=1))
+    assert (name, why) == ("direct", "a 1x1 kernel needs no patches")
+
+
+def test_estimates_name_the_cheapest():
+    (selected,) = select_kernels(
+        *sequential((16, 32, 32), Conv(channels=16, kernel=3)), Conditions(16, True), {}
+    )[1:]
+    cheapest = selected.rivals[selected.estimates.index(min(selected.estimates))]
+    assert selected.kind.name == cheapest
+
+
+def test_the_plan_is_the_same_every_time():
+    plans = [make_plan(*lenet(), batch=64) for _ in range(2)]
+    assert plans[0].choices == plans[1].choices
+
+
+# --- choices that are given -----------------------------------------------------------------------------
+
+
+def test_choices_survive_being_written_down():
+    plan = make_plan(*lenet(), batch=64)
+    again = Choices.from_json(plan.choices.as_json())
+    assert again == plan.choices
+    assert (
+        make_plan(*lenet(), batch=64, choices=again).steps
+        == make_plan(*lenet(), batch=64, choices=plan.choices).steps
+    )
+
+
+def test_choices_are_followed():
+    choices = Choices({"conv2": "im2col"}, workers=1, micro_batch=4)
+    plan = make_plan(*lenet(), batch=64, choices=choices)
+    assert (plan.workers, plan.micro_batch) == (1, 4)
+    by_name = dict(zip((n.name for n in plan.graph.nodes), plan.kernels, strict=True))
+    assert by_name["conv2"].name == "im2col"
+    assert by_name["conv2"].why == "as chosen"
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "message"),
+    [
+        ({"conv9": "im2col"}, "the network has no layer `conv9`"),
+        ({"conv1": "fft"}, "`conv1` cannot be computed by `fft`: the ways are im2col, tiles"),
+        ({"dense1": "tiles"}, "`dense1` cannot be computed by `tiles`: there is but one way"),
+    ],
+)
+def test_choices_that_cannot_be_had_are_refused(algorithms, message):
+    with pytest.raises(UnknownAlgorithm) as caught:
+        make_plan(*lenet(), batch=4, choices=Choices(algorithms))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        '{"format": 1, "algorithms": {"a": 1}}',
+        '{"format": 1, "algorithms": {}, "workers": 0}',
+        '{"format": 1, "algorithms": {}, "micro_batch": true}',
+    ],
+)
+def test_texts_that_hold_no_choices_are_refused(text):
+    with pytest.raises(BadChoices):
+        Choices.from_json(text)
+
+
+# --- within some memory ---------------------------------------------------------------------------------
+
+
+def planner(network, batch, **options):
+    return lambda choices: make_plan(*network, batch=batch, choices=choices, **options)
+
+
+def test_less_memory_makes_pieces_smaller():
+    plan = planner(lenet(), 256)
+    free = plan(Choices()).total_bytes
+    within = plan_within(plan, Choices(), int(free * 0.6))
+    assert within.total_bytes <= free * 0.6
+    assert within.micro_batch < plan(Choices()).micro_batch
+
+
+def test_the_least_memory_that_is_named_can_be_had():
+    plan = planner(lenet(), 64)
+    with pytest.raises(CannotFit) as caught:
+        plan_within(plan, Choices(), 1000)
+    least = caught.value.least.total_bytes
+    assert plan_within(plan, Choices(), least).total_bytes == least
+    assert "one image at a time by one worker" in caught.value.why
+
+
+def test_little_memory_takes_algorithms_that_need_little():
+    network = sequential((32, 8, 8), Conv(channels=32, kernel=3, padding=1), Relu())
+    plan = planner(network, 1, training=False)
+    assert plan(Choices({"conv1": "winograd-4x4"})).total_bytes > 2_000_000
+    within = plan_within(plan, Choices({"conv1": "winograd-4x4"}), 2_000_000)
+    assert within.kernels[1].name == "im2col"
+
+
+def test_a_batch_norm_in_training_keeps_the_whole_batch():
+    network = sequential((3, 16, 16), Conv(channels=8, kernel=3, padding=1), BatchNorm(), Relu())
+    with pytest.raises(CannotFit) as caught:
+        plan_within(planner(network, 64), Choices(), 500_000)
+    assert "`batchnorm1` normalise" in caught.value.why
+    assert "64 images" in caught.value.why
