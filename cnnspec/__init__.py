@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnnspec.api import LayerSummary, Network, Run, load, load_run, loads, train
+    from cnnspec.api import LayerSummary, Network, Run, from_onnx, load, load_run, loads, to_onnx, to_torch, train
     from cnnspec.language.diagnostics import Diagnostic
     from cnnspec.language.errors import SpecError
 
@@ -17,9 +17,12 @@ _HOME = {
     "Network": "cnnspec.api",
     "Run": "cnnspec.api",
     "SpecError": "cnnspec.language.errors",
+    "from_onnx": "cnnspec.api",
     "load": "cnnspec.api",
     "load_run": "cnnspec.api",
     "loads": "cnnspec.api",
+    "to_onnx": "cnnspec.api",
+    "to_torch": "cnnspec.api",
     "train": "cnnspec.api",
 }
 
@@ -29,9 +32,12 @@ __all__ = [
     "Network",
     "Run",
     "SpecError",
+    "from_onnx",
     "load",
     "load_run",
     "loads",
+    "to_onnx",
+    "to_torch",
     "train",
 ]
 

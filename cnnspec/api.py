@@ -19,8 +19,12 @@ from cnnspec.network.evaluate import Unknown
 from cnnspec.network.table import COLUMNS, layer_rows, plain, total_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
+    from onnx import ModelProto
+    from torch import nn
 
     from cnnspec.layers import Layer, Shape, Weight
     from cnnspec.layers.options import Value
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from cnnspec.training.predictions import Prediction
     from cnnspec.training.runs import SavedRun, Which
     from cnnspec.training.train import OnEpoch
+
+    Weights = Mapping[str, NDArray[np.generic]] | Run | str | os.PathLike[str]
 
 Part = Literal["test", "train"]
 
@@ -276,3 +282,91 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     from cnnspec.training.runs import load_run as load_saved
 
     return Run(load_saved(Path(path)))
+
+
+# --- other systems --------------------------------------------------------------------------------------
+
+
+def to_torch(network: Network, weights: Weights | None = None) -> nn.Module:
+    """A network as a live PyTorch module, whose `state_dict` has the names of the weights.
+
+    Args:
+        network: a checked network.
+        weights: its weights by name, a `Run`, or the path of a run folder or a safetensors file; the initial
+            ones that the recipe gives unless given.
+
+    Raises:
+        MissingPackage: PyTorch is not installed.
+        SpecError: PyTorch cannot say some of the layers; all of them are named.
+        WeightsError: the weights are another network's.
+    """
+    from cnnspec.bridges.torch import to_module
+
+    return to_module(network.graph, network.facts, _weights(network, weights))
+
+
+def to_onnx(
+    network: Network, weights: Weights | None = None, path: str | os.PathLike[str] | None = None
+) -> ModelProto:
+    """A network as an ONNX model for prediction: opset 17, batches of any size, the weights inside.
+
+    Args:
+        network: a checked network.
+        weights: as for `to_torch`.
+        path: a file to write the model to.
+
+    Raises:
+        MissingPackage: the package `onnx` is not installed.
+        SpecError: ONNX cannot say some of the layers; all of them are named.
+        WeightsError: the weights are another network's.
+        OSError: the file cannot be written.
+    """
+    from cnnspec.bridges.onnx import to_onnx as to_model
+    from cnnspec.language.saving import save
+
+    model = to_model(network.graph, network.facts, _weights(network, weights))
+    if path is not None:
+        save(Path(path), model.SerializeToString())
+    return model
+
+
+def from_onnx(
+    model: ModelProto | str | os.PathLike[str], shape: Shape | None = None
+) -> tuple[Network, dict[str, NDArray[np.float32]]]:
+    """A network and its weights from an ONNX model; `network.source.text` is its spec.
+
+    Args:
+        model: the model, or the path of its file.
+        shape: the shape of one sample, where the model leaves it open.
+
+    Raises:
+        MissingPackage: the package `onnx` is not installed.
+        NotAModel: the file holds no model.
+        SpecError: some operators have no counterpart; all of them are named.
+    """
+    from cnnspec.bridges.onnx_import import load_model, read_model
+    from cnnspec.bridges.spec import to_spec
+
+    given = isinstance(model, str | os.PathLike)
+    name = os.fspath(model) if isinstance(model, str | os.PathLike) else "model.onnx"
+    proto = load_model(Path(name)) if given else model
+    written = to_spec(read_model(proto, name, shape), [f"From {Path(name).name}."])
+    return loads(written.text, f"{Path(name).stem}.cnn"), written.weights
+
+
+def _weights(network: Network, weights: Weights | None) -> dict[str, NDArray[np.float32]]:
+    """The weights of a network from whatever holds them."""
+    from cnnspec.bridges.weights import matched
+
+    graph, facts = network.graph, network.facts
+    if weights is None:
+        from cnnspec.training.initializers import initial_weights
+
+        return {name: array.astype("f4") for name, array in initial_weights(graph, facts, network.recipe)}
+    if isinstance(weights, Run):
+        weights = weights.weights()
+    elif isinstance(weights, str | os.PathLike):
+        from safetensors.numpy import load_file
+
+        weights = load_run(weights).weights() if Path(weights).is_dir() else load_file(weights)
+    return matched(graph, facts, weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -63,3 +64,62 @@ def _faults(needed: Mapping[str, Shape], given: Mapping[str, NDArray[np.generic]
         elif tuple(given[name].shape) != shape:
             yield f"`{name}` is {show(tuple(given[name].shape)) or 'one number'}, not {show(shape)}"
     yield from (f"there is no `{name}` in the network" for name in spare)
+
+
+# --- names from elsewhere -------------------------------------------------------------------------------
+
+KINDS: Final = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+    "slope": "weight",
+}
+"""What other systems call the arrays of a layer."""
+
+
+def assigned(graph: Graph, facts: Facts, arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, str]:
+    """For each weight of a network the name of the array that it takes.
+
+    The names are the network's own, or those of another system: then layers are taken in the order of their
+    names, numbers compared as numbers, and each array goes to the next weight of its kind and shape.
+
+    Raises:
+        WeightsError: the arrays of some kind and shape are not as many as the weights.
+    """
+    needed = needed_weights(graph, facts)
+    given = {name: tuple(array.shape) for name, array in arrays.items() if not name.endswith(COUNTERS)}
+    if set(needed) == set(given):
+        return {name: name for name in needed}
+    waiting: dict[tuple[str, Shape], list[str]] = {}
+    for name in sorted(given, key=_in_order):
+        waiting.setdefault((_kind(name), given[name]), []).append(name)
+    wanted: dict[tuple[str, Shape], list[str]] = {}
+    for name, shape in needed.items():
+        wanted.setdefault((_kind(name), shape), []).append(name)
+    faults = [
+        f"it has {len(waiting.get(key, []))} arrays `{key[0]}` of {show(key[1])}, and {len(names)} are needed"
+        for key, names in wanted.items()
+        if len(waiting.get(key, [])) != len(names)
+    ]
+    spare = [
+        f"nothing takes `{names[0]}` of {show(key[1])}" for key, names in waiting.items() if key not in wanted
+    ]
+    if faults or spare:
+        raise WeightsError(f"the weights are not those of `{graph.name}`", *(faults + spare)[:MOST_NAMED])
+    pairs = {
+        own: name for key, names in wanted.items() for own, name in zip(names, waiting[key], strict=True)
+    }
+    return {own: pairs[own] for own in needed}
+
+
+def _kind(name: str) -> str:
+    last = name.replace("/", ".").rpartition(".")[2]
+    return KINDS.get(last, last)
+
+
+def _in_order(name: str) -> list[tuple[int, int, str]]:
+    """A key by which `layer2.10` comes behind `layer2.9`."""
+    parts = re.findall(r"\d+|[^\d.]+", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

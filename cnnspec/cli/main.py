@@ -21,6 +21,8 @@ FINDINGS: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
 
+WORDS: Final = ("import",)
+"""Commands whose names no module can have."""
 DEBUG: Final = "CNNSPEC_DEBUG"
 """Environment variable: when set, an internal error shows its traceback."""
 
@@ -50,12 +52,13 @@ def commands() -> list[str]:
     """The names of all commands, read from this folder."""
     files = [name for name in os.listdir(os.path.dirname(__file__)) if name.endswith(".py")]
     names = sorted(name.removesuffix(".py") for name in files)
-    return [name for name in names if name != "main" and not name.startswith("_")]
+    return [name.removesuffix("_") for name in names if name != "main" and not name.startswith("_")]
 
 
 def load(name: str) -> Command:
-    """Import the file of a command."""
-    return cast("Command", importlib.import_module(f"cnnspec.cli.{name}"))
+    """Import the file of a command; where its name is a word of Python's, a line stands behind it there."""
+    file = f"{name}_" if name in WORDS else name
+    return cast("Command", importlib.import_module(f"cnnspec.cli.{file}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

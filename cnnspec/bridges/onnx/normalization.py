@@ -15,7 +15,7 @@ def _affine(at: Place, shape: tuple[int, ...], affine: bool) -> list[str]:
     """The names of scale and shift; 1 and 0 where none are learned."""
     if affine:
         return at.weights("weight", "bias")
-    return [at.constant("weight", np.ones(shape)), at.constant("bias", np.zeros(shape))]
+    return [at.constant("ones", np.ones(shape)), at.constant("zeros", np.zeros(shape))]
 
 
 @OPERATORS.says(BatchNorm)

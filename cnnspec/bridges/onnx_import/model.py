@@ -1,0 +1,226 @@
+"""A whole ONNX model as the layers of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from onnx import shape_inference
+
+from cnnspec.bridges.onnx_import import operators  # noqa: F401 - importing it fills the table
+from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxGraph, OnnxNode
+from cnnspec.bridges.onnx_import.patterns import PATTERNS, inner_values
+from cnnspec.bridges.onnx_import.table import READERS, At, Made
+from cnnspec.bridges.source.names import camel
+from cnnspec.bridges.spec import Item, Items
+from cnnspec.language.diagnostics import Diagnostic
+from cnnspec.language.errors import SpecError
+from cnnspec.layers import LayerError, Shape
+from cnnspec.layers.declaration import OptionError
+from cnnspec.layers.shapes import Flatten, Input
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
+
+OF_SHAPES: Final = ("Shape", "Size", "ConstantOfShape", "Range", "Loop", "If")
+"""Operators whose results are no samples."""
+
+
+def read_model(model: ModelProto, name: str, shape: Shape | None = None) -> Items:
+    """The layers of a model, whose first axis is the batch; `name` is what messages call the file.
+
+    `shape` is that of a sample, where the model leaves it open.
+
+    Raises:
+        SpecError: some operators have no counterpart, or say what no layer says; all of them are named.
+    """
+    title = model.graph.name if model.producer_name == "cnnspec" else camel(PurePath(name).stem)
+    return _Reading(OnnxGraph(model), _sketch(model), title, name, shape).run()
+
+
+class _Reading:
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        sketch: Mapping[str, Shape],
+        title: str,
+        file: str,
+        given: Shape | None,
+    ) -> None:
+        self._graph, self._title, self._file, self._given = graph, title, file, given
+        self._sketch, self._found = sketch, dict[str, Made]()
+        self._items: list[Item] = []
+        self._numbers: dict[str, int] = {}
+        self._shapes: dict[str, Shape] = {}
+        self._unknown: set[str] = set()
+        self._faults: list[Diagnostic] = []
+
+    def run(self) -> Items:
+        for value in self._graph.inputs:
+            self._input(value)
+        needed = self._needed()
+        self._found = self._patterns(needed)
+        inside: set[str] = set()
+        for output, made in self._found.items():
+            inside |= inner_values(self._graph, self._graph.made_by[output], made)
+        for node in self._graph.nodes:
+            if node.output in needed and node.output not in inside:
+                self._node(node)
+        outputs = [name for name in self._graph.outputs if name not in self._unknown]
+        if self._faults:
+            raise SpecError(self._faults)
+        ends = tuple(self._numbers[name] for name in outputs)
+        return _without(self._left_over(ends), Items(self._title, tuple(self._items), ends))
+
+    def _left_over(self, ends: tuple[int, ...]) -> set[int]:
+        """What was flattened for dense layers that flatten by themselves."""
+        read = {number for item in self._items for number in item.inputs} | set(ends)
+        flat = (number for number, item in enumerate(self._items) if isinstance(item.layer, Flatten))
+        own = self._graph.own
+        return {n for n in flat if n not in read and (not own or "/" in self._items[n].name)}
+
+    def _fault(self, message: str, *help: str) -> None:
+        self._faults.append(Diagnostic("not-covered", message, None, file=self._file, help=help))
+
+    # --- inputs -----------------------------------------------------------------------------------------
+
+    def _input(self, value: ValueInfoProto) -> None:
+        axes = value.type.tensor_type.shape.dim
+        sizes = [axis.dim_value for axis in axes][1:]
+        fits = self._given is not None and _fits(self._given, sizes)
+        shape = self._given if fits and self._given else tuple(sizes)
+        if not shape or any(size < 1 for size in shape):
+            self._unknown.add(value.name)
+            known = "x".join(str(size) if size > 0 else "?" for size in sizes) or "unknown"
+            self._fault(
+                f"input `{value.name}` is {known}: the model leaves sizes of a sample open",
+                "say them: --input 3x224x224",
+            )
+            return
+        self._add(value.name, Made(Input(shape=shape), ()), shape)
+
+    def _add(self, name: str, made: Made, shape: Shape) -> None:
+        self._numbers[name] = len(self._items)
+        self._shapes[name] = shape
+        inputs = tuple(self._numbers[one] for one in made.inputs)
+        self._items.append(Item(made.layer, inputs, shape, made.weights, name))
+
+    # --- nodes ------------------------------------------------------------------------------------------
+
+    def _needed(self) -> set[str]:
+        """The values on which an output depends; what is computed from shapes alone is none."""
+        of_shapes = self._of_shapes()
+        if self._graph.own:
+            return {node.output for node in self._graph.nodes}
+        needed: set[str] = set()
+        pending = list(self._graph.outputs)
+        while pending:
+            name = pending.pop()
+            node = self._graph.made_by.get(name)
+            if name in needed or node is None or name in of_shapes:
+                continue
+            needed.add(node.output)
+            pending += [one for one in node.inputs if one not in needed]
+        return needed
+
+    def _of_shapes(self) -> set[str]:
+        found: set[str] = set()
+        for node in self._graph.nodes:
+            values = [name for name in node.inputs if name and name not in self._graph.constants]
+            if node.op in OF_SHAPES or (values and all(name in found for name in values)):
+                found.update(node.outputs)
+        return found
+
+    def _patterns(self, needed: set[str]) -> dict[str, Made]:
+        """The layers that are several operators, by the value that they give."""
+        found: dict[str, Made] = {}
+        inside: set[str] = set()
+        for node in reversed(self._graph.nodes):
+            if node.output in needed and node.output not in inside:
+                made = self._pattern(node)
+                if made is not None:
+                    found[node.output] = made
+                    inside |= inner_values(self._graph, node, made)
+        return found
+
+    def _pattern(self, node: OnnxNode) -> Made | None:
+        at = At(self._graph, node, self._sketch)
+        for ops, pattern in PATTERNS:
+            if node.op in ops:
+                try:
+                    made = pattern(at)
+                except (Cannot, KeyError, OptionError):
+                    continue
+                if made is not None:
+                    return made
+        return None
+
+    def _node(self, node: OnnxNode) -> None:
+        made = self._made(node)
+        if made is None or any(name in self._unknown for name in made.inputs):
+            self._unknown.update(node.outputs)
+            return
+        try:
+            shape = made.layer.infer(*(self._shapes[name] for name in made.inputs))
+        except LayerError as error:
+            self._fault(f"`{node.op}` ({node.place()}) is no `{made.layer.keyword}` here: {error.message}")
+            self._unknown.update(node.outputs)
+            return
+        self._add(node.output, made, shape)
+
+    def _made(self, node: OnnxNode) -> Made | None:
+        """The layer of a node; what it cannot say is reported."""
+        values = [name for name in node.inputs if name and name not in self._graph.constants]
+        if any(name in self._unknown for name in values):
+            if node.op not in READERS:
+                self._fault(f"there is no layer for `{node.op}` ({node.place()})")
+            return None
+        made = self._found.get(node.output)
+        if made is not None and all(name in self._numbers for name in made.inputs):
+            return made
+        reader = READERS.get(node.op)
+        if reader is None:
+            self._fault(f"there is no layer for `{node.op}` ({node.place()})")
+            return None
+        if any(name not in self._numbers for name in values):
+            self._fault(f"`{node.op}` ({node.place()}) reads what is computed from shapes")
+            return None
+        try:
+            return reader(At(self._graph, node, self._shapes))
+        except Cannot as reason:
+            self._fault(f"no layer says `{node.op}` ({node.place()}): {reason}")
+        except OptionError as error:
+            self._fault(f"no layer says `{node.op}` ({node.place()}): {error}")
+        return None
+
+
+def _fits(shape: Shape, sizes: Sequence[int]) -> bool:
+    """Whether a shape agrees with the sizes that are known."""
+    return not sizes or (
+        len(shape) == len(sizes) and all(n == m or m < 1 for n, m in zip(shape, sizes, strict=True))
+    )
+
+
+def _without(left_over: set[int], network: Items) -> Items:
+    """The network without some items that nobody reads."""
+    kept = [number for number in range(len(network.items)) if number not in left_over]
+    places = {number: place for place, number in enumerate(kept)}
+    items = (network.items[number] for number in kept)
+    moved = tuple(replace(item, inputs=tuple(places[v] for v in item.inputs)) for item in items)
+    return Items(network.name, moved, tuple(places[v] for v in network.outputs))
+
+
+def _sketch(model: ModelProto) -> dict[str, Shape]:
+    """Shapes of samples as ONNX infers them, where it can; patterns are looked for with them."""
+    try:
+        graph = shape_inference.infer_shapes(model).graph
+    except (RuntimeError, ValueError):
+        graph = model.graph
+    found = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        sizes = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)[1:]
+        if sizes and all(sizes):
+            found[value.name] = sizes
+    return found
