@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics, print_table
@@ -76,6 +77,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="the table of layers; shown unless there are several batch sizes",
+    )
+    parser.add_argument(
+        "--tuned", action="store_true", help="with what `cnnspec plan --tune` found for each batch size"
     )
     add_parameters(parser)
     output = parser.add_mutually_exclusive_group()
@@ -150,6 +154,10 @@ def _measured(checked: Checked, arguments: argparse.Namespace) -> Report:
     batches = arguments.batch or ((checked.recipe.batch,) if training else (1,))
     layers = len(batches) == 1 if arguments.layers is None else arguments.layers
     tasks = [Task(graph, facts, batch, threads, training) for batch in batches]
+    if arguments.tuned:
+        from cnnspec.cli._tuned import tuned_choices
+
+        tasks = [replace(task, choices=tuned_choices(graph, facts, task.batch, training)) for task in tasks]
     set_threads(arguments.versus, threads)
     say = _teller(arguments.quiet)
     try:

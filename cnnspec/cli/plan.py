@@ -132,21 +132,14 @@ def _subject(checked: Checked, arguments: argparse.Namespace) -> Subject:
 
 def _choices(subject: Subject, arguments: argparse.Namespace) -> Choices:
     """What is settled: measured now, found before, or nothing."""
-    from cnnspec.numpy_backend import tuning
+    from cnnspec.cli._tuned import tuned_choices
     from cnnspec.numpy_backend.choices import Choices
 
     if arguments.tune:
         return _tuned(subject, _teller(arguments.quiet))
     if not arguments.tuned:
         return Choices()
-    found = tuning.kept(subject)
-    if found is None:
-        what = "training" if subject.training else "prediction"
-        raise CommandError(
-            f"{what} with {subject.graph.name} at batch {subject.batch} was not tuned on this machine",
-            "the same command with --tune in place of --tuned measures, and keeps what it finds",
-        )
-    return found
+    return tuned_choices(subject.graph, subject.facts, subject.batch, subject.training)
 
 
 def _tuned(subject: Subject, say: Callable[[str], None]) -> Choices:

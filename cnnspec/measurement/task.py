@@ -12,6 +12,7 @@ import numpy as np
 from cnnspec.layers import product
 from cnnspec.layers.embedding import Embedding
 from cnnspec.network.graph import FLOAT_BYTES
+from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.recipe import CrossEntropy, Recipe, Sgd
 from cnnspec.training.initializers import initial_weights
 
@@ -42,6 +43,7 @@ class Task:
     Attributes:
         threads: that each system may use.
         training: forward, loss, backward and update; otherwise prediction.
+        choices: what is settled about the plan of ours.
     """
 
     graph: Graph
@@ -50,6 +52,7 @@ class Task:
     threads: int
     training: bool
     seed: int = 0
+    choices: Choices = NO_CHOICES
 
     @property
     def recipe(self) -> Recipe:

@@ -58,3 +58,6 @@ class Choices:
         if not counted:
             raise BadChoices("`workers` and `micro_batch` must be 1 or more")
         return cls(algorithms, *numbers)
+
+
+NO_CHOICES: Final = Choices()

@@ -13,16 +13,16 @@ from cnnspec.layers import product, show
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.numpy_backend.bench import Bench, Call, Share
 from cnnspec.numpy_backend.blas import blas_threads
-from cnnspec.numpy_backend.choices import Choices
+from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.numpy_backend.fusion import fold
 from cnnspec.numpy_backend.kernels.base import Array
 from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally
 from cnnspec.numpy_backend.meetings import Exchanges
 from cnnspec.numpy_backend.memory import ALIGNMENT, Allocator
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
-from cnnspec.numpy_backend.plan import NO_CHOICES, Plan, make_plan
+from cnnspec.numpy_backend.plan import Plan, make_plan
 from cnnspec.numpy_backend.ports import Arrays, Given, Ports
-from cnnspec.numpy_backend.processes import Processes, bytes_needed
+from cnnspec.numpy_backend.processes import Processes, bytes_of_a_row
 from cnnspec.numpy_backend.program import Tables
 from cnnspec.numpy_backend.tasks import Backward, Forward, Judge, Learn, Task
 from cnnspec.numpy_backend.workers import Threads
@@ -343,8 +343,9 @@ class Model:
         """The shares, round by round: processes have room for so many images at a time."""
         if not self.plan.processes:
             return [self._shares(0, count)]
-        each = bytes_needed((*task.reads, *task.writes), 1)
-        most = max(self._capacity() // each, 1) * self.plan.workers
+        arrays = (*task.reads, *task.writes)
+        room = self._capacity() - len(arrays) * ALIGNMENT
+        most = max(room // bytes_of_a_row(arrays), 1) * self.plan.workers
         return [self._shares(first, min(most, count - first)) for first in range(0, count, most)]
 
     def _capacity(self) -> int:

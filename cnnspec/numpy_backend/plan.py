@@ -18,7 +18,7 @@ from cnnspec.network.table import in_bytes
 from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.buffers import Buffers, assign_buffers
-from cnnspec.numpy_backend.choices import Choices
+from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.numpy_backend.costs import Conditions
 from cnnspec.numpy_backend.fusion import Fusion, bind_kernels, find_fusion
 from cnnspec.numpy_backend.kernels.base import Kernel, Layout
@@ -168,9 +168,6 @@ class Plan:
 
     def __str__(self) -> str:
         return _table(self)
-
-
-NO_CHOICES: Final = Choices()
 
 
 def make_plan(

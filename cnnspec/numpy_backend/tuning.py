@@ -71,7 +71,7 @@ class Subject:
         """What the best choices depend on, in a few letters: the machine and all of this."""
         nodes = zip(self.graph.nodes, self.facts.layers, strict=True)
         layers = [(node.name, str(node.layer), node.inputs, known.shape) for node, known in nodes]
-        told = (_machine(), self.batch, self.training, str(self.loss), self.graph.outputs, layers)
+        told = (_machine(), self.batch, self.training, self.graph.outputs, layers)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
 

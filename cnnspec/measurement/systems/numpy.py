@@ -32,6 +32,7 @@ def plan_for(task: Task) -> Plan:
         training=task.training,
         loss=task.recipe.loss if task.training else None,
         workers=None if task.threads == cores() else task.threads,
+        choices=task.choices,
     )
 
 
