@@ -12,7 +12,7 @@ from cnnspec.layers import show
 from cnnspec.network.bind import bind
 from cnnspec.network.evaluate import Scope
 from cnnspec.recipe import ROLES, SCALARS, SETTINGS, RecipeKind, default_recipe, kinds
-from cnnspec.recipe.agreement import outputs_for_classes, takes_targets
+from cnnspec.recipe.agreement import may_measure, outputs_for_classes, takes_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -174,7 +174,11 @@ def check_agreement(
 
     What only the files say is checked when they have been read, before the first step.
     """
-    return (*_samples(graph, facts, recipe, places), *_labels(graph, facts, recipe, places))
+    return (
+        *_samples(graph, facts, recipe, places),
+        *_labels(graph, facts, recipe, places),
+        *_metrics(graph, recipe, places),
+    )
 
 
 def _samples(graph: Graph, facts: Facts, recipe: Recipe, places: Mapping[str, Span]) -> Iterator[Diagnostic]:
@@ -211,6 +215,16 @@ def _labels(graph: Graph, facts: Facts, recipe: Recipe, places: Mapping[str, Spa
     if not takes_targets(recipe.loss):
         message = f"`{recipe.loss.keyword}` compares classes, and `{data.keyword}` has numbers as targets"
         yield _disagreement("data-loss", message, graph, places.get("loss", span), None, "write `loss mse`")
+
+
+def _metrics(graph: Graph, recipe: Recipe, places: Mapping[str, Span]) -> Iterator[Diagnostic]:
+    """Whether the figures that are to decide something are measured."""
+    there = may_measure(recipe.loss, recipe.data)
+    for setting, metric in recipe.metrics().items():
+        if metric not in there:
+            message = f"`{metric}` is not measured with `{recipe.loss.keyword}` on `{recipe.data.keyword}`"
+            help = "there is " + ", ".join(f"`{name}`" for name in there)
+            yield _disagreement("not-measured", message, graph, places.get(setting), None, help)
 
 
 def _disagreement(

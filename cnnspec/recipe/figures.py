@@ -1,4 +1,4 @@
-"""The figures by which a run is judged, by name: `test_loss`, `validation_accuracy`."""
+"""The figures by which a run is judged, by name: `test_loss`, `train_accuracy`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ HIGHER_IS_BETTER: Final[dict[str, bool]] = {
 
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "train": ("loss", "accuracy"),
-    "validation": tuple(HIGHER_IS_BETTER),
     "test": tuple(HIGHER_IS_BETTER),
 }
 """The parts of the data, and what is measured on each."""
@@ -54,7 +53,7 @@ def chosen_metric(metric: str | None, measured: Collection[str]) -> str:
     Raises:
         KeyError: it is not measured in this run.
     """
-    wanted = (metric,) if metric else ("validation_loss", "test_loss", "train_loss")
+    wanted = (metric,) if metric else ("test_loss", "train_loss")
     for name in wanted:
         if name in measured:
             return name

@@ -12,7 +12,7 @@ from cnnspec.recipe.augment import Augmentation
 from cnnspec.recipe.control import Checkpoint, Clip, Freeze, Keep, Stop
 from cnnspec.recipe.data import DataKind, Digits
 from cnnspec.recipe.learning import CrossEntropy, Initializer, Loss, Optimizer, PytorchDefault, Sgd
-from cnnspec.recipe.schedules import Constant, Schedule
+from cnnspec.recipe.schedules import Constant, Plateau, Schedule
 
 if TYPE_CHECKING:
     from cnnspec.layers.base import Shape
@@ -85,6 +85,12 @@ class Recipe:
         """The same recipe with one field changed, or added to; the registry ties each to its type."""
         held: object = (*getattr(self, field), value) if self.repeats(field) else value
         return replace(self, **{field: held})
+
+    def metrics(self) -> dict[str, str]:
+        """The figures that decide something, by the setting that names them."""
+        named = {"keep": self.keep.best, "stop": self.stop.metric if self.stop else None}
+        named["schedule"] = self.schedule.metric if isinstance(self.schedule, Plateau) else None
+        return {setting: metric for setting, metric in named.items() if metric is not None}
 
     def written(self) -> dict[str, str | int | list[str]]:
         """Every field as a file would say it; those that are not set are left out."""

@@ -9,15 +9,13 @@ import numpy as np
 
 from cnnspec.layers import product
 from cnnspec.recipe import CrossEntropy
+from cnnspec.recipe.agreement import FIVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.recipe import Loss
-
-FIVE: Final = 5
-"""Of so many classes or fewer, each is among the first five."""
 
 
 class Sums(Protocol):
@@ -46,6 +44,15 @@ class Measures:
     accuracy: bool = True
     top5: bool = False
     distance: bool = False
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The figures of an epoch, by part and name."""
+        right = ("accuracy",) if self.accuracy else ()
+        first = ("top5",) if self.top5 else ()
+        apart = ("mae", "r2") if self.distance else ()
+        train = (f"train_{name}" for name in ("loss", *right))
+        return (*train, *(f"test_{name}" for name in ("loss", *right, *first, *apart)))
 
 
 CLASSES: Final = Measures()

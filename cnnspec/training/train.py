@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,8 @@ def run_epochs(
         crew: the processes that share every batch, where there are several.
 
     Raises:
-        TrainingError: the last batch of an epoch would be too small for a layer, or for the processes.
+        TrainingError: the last batch of an epoch would be too small for a layer, or for the processes; or a
+            figure that is to decide something is not measured.
         Diverged: a loss is not finite.
         WorkerLost: another process is gone.
     """
@@ -118,6 +119,8 @@ def run_epochs(
 
     plan = model.plan
     measures = measures_of(plan.graph, plan.facts, recipe.loss, data.test_y)
+    for metric in recipe.metrics().values():
+        watched(metric, measures.metrics)
     course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, measures, cause, crew)
     known = list(history)
     if ended_early(recipe, known):
@@ -158,7 +161,7 @@ def best_epoch(metric: str, history: Sequence[Epoch]) -> int:
     return max(history, key=lambda epoch: (sign * epoch.figures[metric], -epoch.number)).number
 
 
-def watched(metric: str | None, figures: Mapping[str, float]) -> str:
+def watched(metric: str | None, figures: Collection[str]) -> str:
     """The figure that decides: the one asked for, or else the loss on the data that is held out.
 
     Raises:

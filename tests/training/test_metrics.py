@@ -13,7 +13,7 @@ from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.recipe import CrossEntropy
 from cnnspec.recipe.learning import L1, BinaryCrossEntropy, Huber, Mse
-from cnnspec.training import DataSet
+from cnnspec.training import DataSet, TrainingError
 from cnnspec.training.metrics import Gathered, Measures, measures_for
 from tests.support.graphs import sequential
 from tests.support.models import random_model
@@ -157,3 +157,13 @@ def test_the_logs_of_a_regression_have_mae_and_r2_and_no_accuracy(tmp_path: Path
     assert float(last["test_r2"]) == pytest.approx(1 - left, rel=1e-4)
     event = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert f"{event['test_r2']:.6g}" == last["test_r2"]
+
+
+def test_a_figure_that_is_not_measured_is_refused_before_the_first_step(tmp_path: Path):
+    """What kind of targets an array holds is known when it has been read."""
+    network = cnnspec.loads(REGRESSION.replace("LOSS", "mse"), "a.cnn")
+    data = class_data(3)
+    with pytest.raises(TrainingError) as caught:
+        cnnspec.train(network, data, out=tmp_path / "run", on_step=lambda step: pytest.fail("a step"))
+    assert caught.value.message == "`test_r2` is not measured in this run"
+    assert caught.value.help == ("there is `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy`",)
