@@ -70,5 +70,8 @@ SMALL: dict[str, Small] = {
     "unet": Small(UNET_SIZES, count=1),
     "m5_audio": Small(),
     "text_cnn": Small({"20_000": "50"}, {"vocabulary": 50}),
+    "mnist_net": Small(),
+    "fashion_net": Small(),
+    "cifar_net": Small(),
     "video": Small({"3x16x56x56": "3x8x16x16"}),
 }

@@ -363,6 +363,26 @@ class TextCNN(nn.Module):
         return self.last(torch.cat(largest, dim=1)).softmax(1)
 
 
+def plain_net(channels: int, widths: tuple[int, ...], pools: int, flat: int) -> nn.Module:
+    """Convolutions with batch norm, the first of them each before a pooling, and one dense layer."""
+    layers: list[nn.Module] = []
+    for number, (before, width) in enumerate(zip((channels, *widths), widths, strict=False)):
+        layers += [conv_norm(before, width, 3), *([nn.MaxPool2d(2)] if number < pools else [])]
+    return nn.Sequential(*layers, nn.Dropout(0.3), nn.Flatten(), nn.Linear(flat, 10), nn.Softmax(1))
+
+
+def mnist_net() -> nn.Module:
+    return plain_net(1, (16, 32, 32), 2, 32 * 7 * 7)
+
+
+def fashion_net() -> nn.Module:
+    return plain_net(1, (32, 64, 64), 2, 64 * 7 * 7)
+
+
+def cifar_net() -> nn.Module:
+    return plain_net(3, (32, 64, 128), 3, 128 * 4 * 4)
+
+
 def video() -> nn.Module:
     def conv(before: int, channels: int) -> list[nn.Module]:
         return [nn.Conv3d(before, channels, 3, padding=1), nn.ReLU()]
@@ -385,6 +405,7 @@ def text_cnn(vocabulary: int = 20_000) -> nn.Module:
 _MAKERS: list[Callable[..., nn.Module]] = [
     lenet, lenet_caffe, mlp, shared, alexnet, vgg11, vgg16, nin, squeezenet1_1, googlenet, resnet18, resnet50,
     resnet20_cifar, densenet121, mobilenet_v1, mobilenet_v2, unet, m5_audio, text_cnn, video,
+    mnist_net, fashion_net, cifar_net,
 ]  # fmt: skip
 TWINS = {maker.__name__: maker for maker in _MAKERS}
 """The modules by the names of their specs."""
