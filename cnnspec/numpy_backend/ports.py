@@ -57,7 +57,7 @@ class Ports:
             if not len(array):
                 raise ValueError(f"{port} has no images")
         self._check_counts([len(array) for array in arrays])
-        return arrays
+        return self._numbers(arrays, name)
 
     def exactly(self, count: int, given: Given, name: str) -> Arrays:
         """Arrays of `count` samples.
@@ -70,7 +70,14 @@ class Ports:
             if array.shape != (count, *shape):
                 expected = f"{show((count, *shape))} like the {self.what}"
                 raise ValueError(f"{port} must be {expected}, not {show(array.shape)}")
-        return arrays
+        return self._numbers(arrays, name)
+
+    def _numbers(self, arrays: Arrays, name: str) -> Arrays:
+        """The arrays, of at most 8 bytes a number."""
+        for port, array in zip(self._named(name), arrays, strict=True):
+            if array.dtype.kind not in "biuf":
+                raise ValueError(f"{port} must be of real numbers, not {array.dtype}")
+        return tuple(a if a.itemsize <= 8 else a.astype(np.float64) for a in arrays)
 
     def empty(self, count: int, dtype: np.dtype[np.float32]) -> Arrays:
         """Arrays to be filled with `count` samples."""

@@ -386,9 +386,9 @@ class _Order:
         return replace(self.task, reads=arrays[: self.reads], writes=arrays[self.reads :])
 
 
-def bytes_needed(arrays: Arrays, images: int) -> int:
-    """The memory that so many rows of some arrays take."""
-    return sum(aligned(_size((images, *array.shape[1:]), array.dtype)) for array in arrays)
+def bytes_of_a_row(arrays: Arrays) -> int:
+    """The memory that a row of some arrays takes."""
+    return sum(_size(array.shape[1:], array.dtype) for array in arrays)
 
 
 def views(memory: NDArray[np.uint8], places: list[Place]) -> tuple[NDArray[Any], ...]:

@@ -31,8 +31,8 @@ NORMED = (Conv(channels=3, kernel=3), BatchNorm(), Relu(), Dense(units=CLASSES))
 
 
 def model_of(layers=PLAIN, **options):
-    chosen = {"batch": BATCH, "workers": 3, "micro_batch": 2, "loss": CrossEntropy()} | options
-    return random_model(*sequential(SHAPE, *layers), np.random.default_rng(0), **chosen)
+    chosen = {"batch": BATCH, "workers": 3, "micro_batch": 2, "loss": CrossEntropy(), "processes": True}
+    return random_model(*sequential(SHAPE, *layers), np.random.default_rng(0), **chosen | options)
 
 
 def images(count=BATCH):
@@ -84,6 +84,25 @@ def test_numbers_of_any_kind_go_in():
         np.testing.assert_array_equal(processes.predict(x), threads.predict(x))
         whole = np.arange(BATCH * 72).reshape(BATCH, *SHAPE)
         np.testing.assert_array_equal(processes.predict(whole), threads.predict(whole))
+        long = x.astype(np.longdouble)
+        np.testing.assert_array_equal(processes.predict(long), threads.predict(long))
+        for wrong in (x.astype(object), x.astype(complex)):
+            with pytest.raises(ValueError, match="x must be of real numbers, not "):
+                processes.predict(wrong)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+@pytest.mark.parametrize("count", [1, 3, BATCH])
+def test_a_batch_of_narrow_rows_is_one_round(count, processes):
+    """A row takes less than that to which arrays are aligned. y = w x + b: dw = sum dy x, db = sum dy."""
+    network = sequential((1,), Dense(units=1))
+    options = {"batch": BATCH, "workers": 2, "loss": None, "dtype": "float64", "processes": processes}
+    x, dy = np.random.default_rng(1).standard_normal((2, count, 1))
+    with random_model(*network, np.random.default_rng(0), **options) as model:
+        model.forward(x, training=True)
+        model.backward(dy)
+        np.testing.assert_allclose(model.gradients["dense1.weight"].item(), np.sum(dy * x))
+        np.testing.assert_allclose(model.gradients["dense1.bias"].item(), np.sum(dy))
 
 
 def test_workers_begin_with_work_and_end_with_close():

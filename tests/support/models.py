@@ -13,7 +13,11 @@ from cnnspec.recipe.learning import CrossEntropy
 def random_model(
     graph: Graph, facts: Facts, rng: np.random.Generator, *, batch: int, scale: float = 0.5, **options: object
 ) -> Model:
-    """A compiled network whose weights are normal with this standard deviation; state is positive."""
+    """A compiled network whose weights are normal with this standard deviation; state is positive.
+
+    Its workers are threads unless `processes` says otherwise: the numbers are the same, and nothing is forked.
+    """
+    options.setdefault("processes", False)
     options.setdefault("loss", CrossEntropy() if len(facts.shape(graph.outputs[0])) == 1 else None)
     model = compile_graph(graph, facts, batch=batch, **options)
     pairs = zip(graph.nodes, facts.layers, strict=True)
