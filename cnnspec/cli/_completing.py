@@ -145,6 +145,7 @@ def _answer(line: Line, present: str) -> Answer:
             return Answer(words=tuple(_options(line)))
         if action is None or not takes_value(action):
             return Answer()
+        line.pending = action
         answer = _values(line, action, begun)
         return Answer(answer.files, tuple((f"{name}={word}", help) for word, help in answer.words))
     if line.pending is not None:
@@ -193,7 +194,7 @@ def _values(line: Line, action: argparse.Action, begun: str) -> Answer:
     metavar = str(action.metavar)
     words = WORDS.get(metavar)
     files = FILES.get(metavar, NO_FILE if metavar in NUMBERS or words else ANY_FILE)
-    if metavar == "FILE" and action.option_strings:  # not the network
+    if metavar == "FILE" and (action.option_strings or line.command == "import"):  # not the network
         files = ANY_FILE
     known = tuple(words(line, begun)) if words else ()
     if files == FOLDER and any(word.startswith(begun) for word, _ in known):  # such a folder is known by name
@@ -246,9 +247,12 @@ def _runs(line: Line, begun: str) -> Words:
         yield str(found.parent), "a run"
 
 
-def _data(line: Line, begun: str) -> Words:
+def _names(line: Line, begun: str) -> Words:
+    """Data sets; behind `--device` processors."""
     from cnnspec.recipe import kinds
 
+    if line.pending is not None and line.pending.dest == "device":
+        return [("cpu", ""), ("cuda", "the first GPU")]
     return [(kind, declared.summary) for kind, declared in kinds("data").items()]
 
 
@@ -282,7 +286,7 @@ WORDS: Final[dict[str, Callable[[Line, str], Words]]] = {
     "LAYER": _layers,
     "WORD": _explained,
     "RUN": _runs,
-    "NAME": _data,
+    "NAME": _names,
     "FIGURE": _figures,
     "NAMES": _columns,
     "SYSTEM,...": _systems,
@@ -293,6 +297,7 @@ FILES: Final[dict[str, str]] = {
     "FILE": CNN_FILE,
     "A": CNN_FILE,
     "B": CNN_FILE,
+    "SPEC": CNN_FILE,
     "WORD": CNN_FILE,
     "DIR": FOLDER,
     "RUN": FOLDER,
@@ -301,5 +306,5 @@ FILES: Final[dict[str, str]] = {
 }
 """By what the help calls it, the files that an argument may be."""
 
-NUMBERS: Final = ("N", "N,...", "S", "SIZE", "Y,X")
+NUMBERS: Final = ("N", "N,...", "S", "SIZE", "SHAPE", "Y,X")
 """What nothing can be said of."""
