@@ -66,28 +66,28 @@ class Pace:
     """How fast a run goes, by its last seconds."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int, int, int]] = deque(maxlen=WINDOW)
+        self._seen: deque[tuple[float, int, float]] = deque(maxlen=WINDOW)
+        self._last: Step | None = None
+        self._before = 0.0
 
     def add(self, now: float, step: Step) -> None:
-        """Note where the run stands; the images are counted within the epoch."""
-        self._seen.append((now, step.position.step, step.epoch, step.position.mean.count))
+        """Note where the run stands, and the images so far: a step counts those of its epoch."""
+        last = self._last
+        if last is not None and step.epoch != last.epoch:  # the end of that epoch may not have been seen
+            self._before += last.position.mean.count / last.batch * last.batches
+        self._last = step
+        self._seen.append((now, step.position.step, self._before + step.position.mean.count))
 
     def note(self, batches_left: int) -> str:
         """Images a second, the time that is left, and the memory of this process."""
         words = []
         if len(self._seen) > 1:
-            (before, first, _, _), (now, last, _, _) = self._seen[0], self._seen[-1]
-            rate = (last - first) / max(now - before, 1e-9)
-            words = [f"{self._images(now):,.0f} images/s", f"{_clock(batches_left / max(rate, 1e-9))} left"]
+            (before, first, seen), (now, last, count) = self._seen[0], self._seen[-1]
+            seconds = max(now - before, 1e-9)
+            left = _clock(batches_left * seconds / max(last - first, 1))
+            words = [f"{(count - seen) / seconds:,.0f} images/s", f"{left} left"]
         used = used_memory()
         return "  ".join([*words, in_bytes(used)] if used else words)
-
-    def _images(self, now: float) -> float:
-        """Images a second within the present epoch."""
-        epoch, count = self._seen[-1][2:]
-        own = [(moment, done) for moment, _, number, done in self._seen if number == epoch]
-        moment, done = own[0]
-        return (count - done) / (now - moment) if now > moment else 0.0
 
 
 def _clock(seconds: float) -> str:

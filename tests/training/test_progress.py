@@ -2,8 +2,8 @@
 
 import pytest
 
-from cnnspec.cli._progress import epoch_row, heading
-from cnnspec.training.loop import Epoch
+from cnnspec.cli._progress import Pace, epoch_row, heading
+from cnnspec.training.loop import Epoch, Mean, Position, Step
 
 CLASSES = {"train_loss": 0.5, "train_accuracy": 0.75, "test_loss": 0.25, "test_accuracy": 1.0}
 NUMBERS = {"train_loss": 12345.6789, "test_loss": 0.25, "test_mae": 0.125, "test_r2": -1234.5678}
@@ -29,3 +29,19 @@ def test_figures_stand_under_their_headings(figures: dict[str, float], head: str
     assert heading(epoch) == head
     assert epoch_row(epoch) == row
     assert len(row) == len(head)
+
+
+def at(epoch: int, batch: int) -> Step:
+    """Behind a batch of 10 images, four of which are an epoch; the last of an epoch may go unseen."""
+    position = Position(epoch, batch, 4 * (epoch - 1) + batch, Mean(count=10 * batch))
+    return Step(position, 4, 0.5, 0.1)
+
+
+def test_the_pace_goes_on_through_the_end_of_an_epoch():
+    pace = Pace()
+    pace.add(100.0, at(1, 2))
+    assert "images/s" not in pace.note(6)
+    pace.add(100.5, at(1, 3))
+    assert pace.note(5).startswith("20 images/s  0:02 left")
+    pace.add(102.0, at(2, 2))
+    assert pace.note(2).startswith("20 images/s  0:01 left")
