@@ -337,6 +337,22 @@ def copying(source: Array, target: Array) -> Run:
     return lambda: np.copyto(target, source)
 
 
+def by_image(array: Array) -> NDArray[np.void]:
+    """A view in which the numbers of all images at one position are one item, to be copied as one."""
+    return array.view(f"V{array.shape[-1] * array.itemsize}")
+
+
+def copying_images(source: Array, target: Array) -> Run:
+    """Bind `target = source` for arrays whose rows are short, such as the images at one position.
+
+    With 2 to 64 images, NumPy copies them as items in a third to nine tenths of the time.
+    """
+    if source.shape[-1] == 1:
+        return copying(source, target)
+    whole, into = by_image(source), by_image(target)
+    return lambda: np.copyto(into, whole)
+
+
 def accumulating(operation: np.ufunc, operands: Sequence[Array], out: Array) -> Run:
     """Bind `out = a op b op ...`; `out` may be the memory of the first."""
     first, *others = operands

@@ -23,6 +23,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Margin,
     Run,
     copying,
+    copying_images,
     in_turn,
     nothing,
 )
@@ -111,7 +112,8 @@ class Patches:
         shape = (*self.patch, *self.tiles, padded.shape[-1])
         windows = as_strided(padded, shape, (channel, *within, *across, image), writeable=False)
         index: Index = (*(slice(None),) * len(self.patch), block)
-        return copying(windows[index], patches)
+        side_by_side = self.axes[-1].step == 1
+        return copying(windows[index], patches) if side_by_side else copying_images(windows[index], patches)
 
     # --- scatter ----------------------------------------------------------------------------------------
     #

@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from cnnspec.layers import AxisWindow, Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Moment, Run
+from cnnspec.numpy_backend.kernels.base import Array, Moment, Run, by_image
 from cnnspec.numpy_backend.kernels.elementwise import in_blocks
 from cnnspec.numpy_backend.kernels.windows import reaches
 
@@ -210,8 +210,3 @@ class RowProducts:
                 item,
             ),
         )
-
-
-def by_image(array: Array) -> NDArray[np.void]:
-    """A view in which the numbers of all images at one position are one item, to be copied as one."""
-    return array.view(f"V{array.shape[-1] * array.itemsize}")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cnnspec.layers import Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Run, copying, in_turn
+from cnnspec.numpy_backend.kernels.base import Array, Run, copying_images, in_turn
 
 CHUNK: Final = 1 << 17
 """Elements of each of the two buffers of a chunk: 512 KiB of float32."""
@@ -129,7 +129,7 @@ class Cut:
             pixels = _view(chunks[0], shape)
             pad, padded = self._padded(x, channels, block, chunks[1])
             between = _view(chunks[1], (*self.matrix.shape, product(shape[2:])))
-            gather = copying(self._windows(padded, shape), pixels)
+            gather = copying_images(self._windows(padded, shape), pixels)
             runs += [pad, gather, nested(self.matrix, _rows(pixels), between, _rows(values[:, :, channels]))]
         return in_turn(runs)
 
@@ -141,17 +141,18 @@ class Cut:
             start = part.start * self.step - before
             seen.append(range(start, start + (_length(part) - 1) * self.step + sides))
         padded = _view(memory, (_length(channels), *map(len, seen), block.shape[2]))
-        moves = []
+        moves, unfilled = [], padded.size
         for plane in x.planes(channels, block.images):
             sources, targets = zip(*map(_met, seen, plane.first, plane.step, x.sizes), strict=True)
-            moves.append((plane.array[:, *sources], padded[:, *targets]))
-        filled = sum(target.size for _, target in moves) == padded.size
+            target = padded[:, *targets]
+            moves.append(copying_images(plane.array[:, *sources], target))
+            unfilled -= target.size
 
         def run() -> None:
-            if not filled:
+            if unfilled:
                 padded.fill(0)
-            for source, target in moves:
-                np.copyto(target, source)
+            for move in moves:
+                move()
 
         return run, padded
 
@@ -208,13 +209,8 @@ class Lay:
                 columns = _every(block.columns, side, j, plane.step[1])
                 target = plane.array[:, rows, columns]
                 _, th, tw, _ = target.shape
-                moves.append((tiles[i, j, :, :th, :tw], target))
-
-        def run() -> None:
-            for source, target in moves:
-                np.copyto(target, source)
-
-        return run
+                moves.append(copying_images(tiles[i, j, :, :th, :tw], target))
+        return in_turn(moves)
 
 
 def _every(part: slice, side: int, place: int, step: int) -> slice:
