@@ -17,6 +17,7 @@ from cnnspec.network.check import Checked, check_source
 from cnnspec.network.recipe import check_agreement
 from cnnspec.network.settings import check_with
 from cnnspec.recipe import DataKind
+from cnnspec.recipe.figures import headline
 
 if TYPE_CHECKING:
     from cnnspec.recipe import Recipe
@@ -342,15 +343,15 @@ def _print_summary(recorder: Recorder, subject: Subject, arguments: argparse.Nam
     path = shlex.quote(str(folder.path))
     print()
     if history:
-        measure = "accuracy" if "test_accuracy" in history[-1].figures else "loss"
-        figure = history[-1].figures[f"test_{measure}"]
-        print(f"{f'test {measure}':<13}  {figure:.4f} after {_epochs(len(history))}{_best(recorder)}")
+        metric = headline(history[-1].figures)
+        figure, words = history[-1].figures[metric], metric.replace("_", " ")
+        print(f"{words:<13}  {figure:.4f} after {_epochs(len(history))}{_best(recorder)}")
     if early := ended_early(recorder.recipe, history):
         print(f"ended early    {early}")
     print(f"time           {recorder.seconds:.1f} s, {speed(history):,.0f} images a second in training")
     print(f"run folder     {folder.path} (weights, curves, report.html, run.json)")
     print(f"next           cnnspec evaluate {path}")
-    print(f"               cnnspec predict {path} IMAGE.png")
+    print(f"               cnnspec predict {path} {recorder.recipe.data.like}")
 
 
 def _best(recorder: Recorder) -> str:
