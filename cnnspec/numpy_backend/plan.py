@@ -90,10 +90,8 @@ class Plan:
 
     @property
     def logits(self) -> int:
-        """The node whose values a loss reads: the last one, or that before an activation it has in it."""
-        output = self.graph.nodes[self.graph.outputs[0]]
-        skipped = self.loss is not None and output.layer.keyword in self.loss.absorbs
-        return output.inputs[0] if skipped else self.graph.outputs[0]
+        """The node whose values a loss reads."""
+        return logits_of(self.graph, self.loss)
 
     @property
     def loss_kernel(self) -> LossKernel | None:
@@ -168,6 +166,13 @@ class Plan:
 
     def __str__(self) -> str:
         return _table(self)
+
+
+def logits_of(graph: Graph, loss: Loss | None) -> int:
+    """The node whose values a loss reads: the last one, or that before an activation it has in it."""
+    output = graph.nodes[graph.outputs[0]]
+    skipped = loss is not None and output.layer.keyword in loss.absorbs
+    return output.inputs[0] if skipped else graph.outputs[0]
 
 
 def make_plan(

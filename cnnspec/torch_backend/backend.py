@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -15,8 +16,10 @@ from cnnspec.training.checkpoint import PlanFacts
 from cnnspec.training.crew import Alone, Crew, launched
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.initializers import initial_weights
-from cnnspec.training.machine import cpus
+from cnnspec.training.machine import available_memory, cpus
+from cnnspec.training.memory import check_memory
 from cnnspec.training.model import TrainableModel, usable_loss
+from cnnspec.training.optimizers import state_bytes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -57,7 +60,9 @@ class TorchBackend:
     def build(self, subject: Subject, batch: int, earlier: PlanFacts | None) -> TrainableModel:
         """The model of a subject for batches of up to so many samples, with its initial weights."""
         graph, facts, recipe = subject.graph, subject.facts, subject.recipe
-        plan = TorchPlan(graph, facts, batch, usable_loss(graph, facts, recipe))
+        loss = usable_loss(graph, facts, recipe)
+        plan = TorchPlan(graph, facts, batch, loss)
+        self._check_room(subject, plan)
         try:
             model = TorchModel(plan, self.placement, self.crew, recipe.seed)
         except torch.OutOfMemoryError:
@@ -66,6 +71,18 @@ class TorchBackend:
         for name, values in initial_weights(graph, facts, recipe):
             weights[name] = values
         return TrainableModel(model, recipe, TorchUpdate(model.storage, recipe, model.scaler))
+
+    def _check_room(self, subject: Subject, plan: TorchPlan) -> None:
+        """Refuse what the memory of this machine is too small for; a GPU says so itself, when it is asked."""
+        if self.placement.is_gpu:
+            return
+        check_memory(
+            lambda batch: replace(plan, batch=-(-batch // self.crew.size)),
+            plan.batch,
+            data_bytes=0,
+            state_bytes=state_bytes(subject.recipe.optimizer, subject.facts),
+            available=available_memory(),
+        )
 
     def facts(self, model: TrainableModel) -> PlanFacts:
         """Device, numbers, threads, processes, and the versions at work."""

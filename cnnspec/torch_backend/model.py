@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cnnspec.bridges.torch import Network, to_module
+from cnnspec.layers import product
 from cnnspec.numpy_backend.kernels.losses import LossKernel, loss_kernel
 from cnnspec.numpy_backend.model import BatchResult
-from cnnspec.numpy_backend.plan import make_plan
+from cnnspec.numpy_backend.plan import logits_of, make_plan
 from cnnspec.numpy_backend.ports import Arrays, Given, Ports
 from cnnspec.torch_backend.losses import among_five, distances, right_answers, summed_loss
 from cnnspec.torch_backend.placement import Placement
@@ -59,15 +60,26 @@ class TorchPlan:
 
     @property
     def logits(self) -> int:
-        """The node whose values a loss reads: the last one, or that before an activation it has in it."""
-        output = self.graph.nodes[self.graph.outputs[0]]
-        skipped = self.loss is not None and output.layer.keyword in self.loss.absorbs
-        return output.inputs[0] if skipped else self.graph.outputs[0]
+        """The node whose values a loss reads."""
+        return logits_of(self.graph, self.loss)
 
     @property
     def loss_kernel(self) -> LossKernel | None:
         """What the loss takes for targets, and how it weights them."""
         return loss_kernel(self.loss, self.facts.shape(self.logits)) if self.loss else None
+
+    @property
+    def bytes_by_node(self) -> dict[str, int]:
+        """What PyTorch keeps because of each node: weights, activations of a whole batch, and gradients."""
+        each = [2 * sum(w.size for w in one.weights) for one in self.facts.layers]
+        values = [2 * self.batch * product(self.facts.shape(i)) for i in range(len(each))]
+        names = (node.name for node in self.graph.nodes)
+        return {n: FLOAT.itemsize * (w + v) for n, w, v in zip(names, each, values, strict=True)}
+
+    @property
+    def total_bytes(self) -> int:
+        """All of them; an estimate, for PyTorch takes what it needs when it needs it."""
+        return sum(self.bytes_by_node.values())
 
     @property
     def fewest_images(self) -> tuple[int, str]:

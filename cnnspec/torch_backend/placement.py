@@ -90,6 +90,7 @@ def choose_placement(device: str, precision: str | None = None, local_rank: int 
         return Placement(torch.device("cpu"), precision or "float32")
     place = torch.device("cuda", _gpu(number, local_rank))
     torch.cuda.set_device(place)
+    torch.backends.cudnn.benchmark = True  # batches are alike: the fastest algorithm is worth looking for
     usual = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     return Placement(place, precision or usual, channels_last=True)
 

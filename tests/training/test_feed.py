@@ -148,3 +148,28 @@ def test_an_interrupt_stops_the_threads(streamed):
 def test_a_feed_never_asked_leaves_nothing():
     with feed(data(True), seed=0, epoch=1, batch=2, augment=CHAIN):
         pass
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("augment", [(), CHAIN])
+@pytest.mark.parametrize("processes", [2, 3])
+def test_shares_of_processes_make_up_every_batch(streamed, augment, processes):
+    """All have as many batches, the last ones short, and together what one process has."""
+    settings = {"seed": 4, "epoch": 2, "batch": 10, "first": 1, "augment": augment}
+    whole = gathered(feed(data(streamed), **settings))
+    shares = [gathered(feed(data(streamed), **settings, share=(i, processes))) for i in range(processes)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for number, (x, y) in enumerate(whole):
+        for i, share in enumerate(shares):
+            np.testing.assert_array_equal(share[number][0], x[i::processes])
+            np.testing.assert_array_equal(share[number][1], y[i::processes])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_shares_of_the_test_part_may_be_empty(streamed):
+    whole = data(streamed)
+    shares = [gathered(held_out(whole, batch=51, share=(i, 4))) for i in range(4)]
+    seen = np.sort(np.concatenate([y for share in shares for _, y in share]))
+    np.testing.assert_array_equal(seen, whole.test_y)
+    assert {len(share) for share in shares} == {3 if streamed else 1}
+    assert not streamed or len(shares[3][-1][0]) == 0
