@@ -9,9 +9,9 @@ test accuracy 0.825. Reruns spread over 0.46 to 0.49 in loss and 0.74 to 0.83 in
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
+from cnnspec.language.record import replace
 from cnnspec.network.check import check_file
 from cnnspec.training import load_data, train
 from cnnspec.training.record import speed
