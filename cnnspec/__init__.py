@@ -7,7 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnnspec.api import LayerSummary, Network, Run, from_onnx, load, load_run, loads, to_onnx, to_torch, train
+    from cnnspec.api import (
+        LayerSummary,
+        Network,
+        Run,
+        from_onnx,
+        load,
+        load_run,
+        loads,
+        to_onnx,
+        to_torch,
+        train,
+    )
     from cnnspec.language.diagnostics import Diagnostic
     from cnnspec.language.errors import SpecError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cnnspec.language.record import record, replace
 from cnnspec.language.source import Source
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cnnspec.training.runs import SavedRun, Which
     from cnnspec.training.train import OnEpoch
 
-    Weights = Mapping[str, NDArray[np.generic]] | Run | str | os.PathLike[str]
+    Weights: TypeAlias = "Mapping[str, NDArray[np.generic]] | Run | str | os.PathLike[str]"
 
 Part = Literal["test", "train"]
 
@@ -347,10 +347,11 @@ def from_onnx(
     from cnnspec.bridges.onnx_import import load_model, read_model
     from cnnspec.bridges.spec import to_spec
 
-    given = isinstance(model, str | os.PathLike)
-    name = os.fspath(model) if isinstance(model, str | os.PathLike) else "model.onnx"
-    proto = load_model(Path(name)) if given else model
-    written = to_spec(read_model(proto, name, shape), [f"From {Path(name).name}."])
+    name = "model.onnx"
+    if isinstance(model, str | os.PathLike):
+        name = os.fspath(model)
+        model = load_model(Path(name))
+    written = to_spec(read_model(model, name, shape), [f"From {Path(name).name}."])
     return loads(written.text, f"{Path(name).stem}.cnn"), written.weights
 
 
