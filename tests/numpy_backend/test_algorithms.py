@@ -11,6 +11,7 @@ from cnnspec.layers.convolution import Conv
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.layers.pooling import MaxPool
 from cnnspec.numpy_backend import make_plan
+from cnnspec.numpy_backend import plan as plan_module
 from cnnspec.numpy_backend.choices import BadChoices, Choices
 from cnnspec.numpy_backend.costs import Conditions
 from cnnspec.numpy_backend.fitting import CannotFit, plan_within
@@ -129,6 +130,35 @@ def test_planned_equals_unplanned_to_the_bit(seed):
             passes(network, way, x, "float32", reuse_memory=reuse)[0] for reuse in (True, False)
         )
         assert all(np.array_equal(planned[name], apart[name]) for name in planned), way
+
+
+TEAMS = {
+    "by tiles": [(4, 60, 56), Conv(channels=4, kernel=3, padding=1)],
+    "by channels": [(4, 9, 10), Conv(channels=5, kernel=3, padding=1)],
+    "with strides": [(3, 70, 65), Conv(channels=4, kernel=5, stride=2, padding=1)],
+    "in tiles": [(2, 64, 64), Conv(channels=4, kernel=3, padding=1), MaxPool(kernel=2)],
+    "by groups": [(4, 30, 30), Conv(channels=4, kernel=3, groups=2)],
+    "a point": [(4, 30, 30), Conv(channels=4, kernel=1)],
+}
+
+
+@pytest.mark.parametrize("case", TEAMS.values(), ids=TEAMS)
+@pytest.mark.parametrize("members", [2, 3])
+def test_a_team_gives_what_one_thread_gives(case, members, monkeypatch):
+    shape, *layers = case
+    network = sequential(shape, *layers, Relu())
+    x = np.random.default_rng(1).standard_normal((2, *shape))
+    for way in select_kernels(*network, Conditions(1, False), {})[1].rivals or ("",):
+        outputs = []
+        for count, least in ((members, 1), (1, 10**12)):
+            monkeypatch.setattr(plan_module, "cores", lambda count=count: count)
+            monkeypatch.setattr(plan_module, "LEAST_WORK", least)
+            options = {"training": False, "dtype": "float64", "processes": False, "loss": None}
+            choices = Choices({"conv1": way} if way else {}, workers=1)
+            rng = np.random.default_rng(0)
+            with random_model(*network, rng, batch=2, choices=choices, **options) as model:
+                outputs.append(model.predict(x))
+        assert distance(*outputs) < 1e-12, way
 
 
 # --- the choice -----------------------------------------------------------------------------------------

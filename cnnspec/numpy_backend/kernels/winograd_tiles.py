@@ -66,6 +66,11 @@ def _parts(length: int, most: int) -> Iterator[slice]:
     return (slice(start, min(start + each, length)) for start in range(0, length, each))
 
 
+def in_parts(whole: slice, each: int) -> Iterator[slice]:
+    """Parts of a range, of so many but for the last."""
+    return (slice(i, min(i + each, whole.stop)) for i in range(whole.start, whole.stop, each))
+
+
 def _length(part: slice) -> int:
     return int(part.stop - part.start)
 
@@ -95,6 +100,10 @@ class Map:
         """H and W."""
         pairs = zip(self.array.shape[-3:-1], self.tile or (1, 1), strict=True)
         return tuple(n * side for n, side in pairs)
+
+    def of(self, channels: slice) -> Map:
+        """Some channels."""
+        return Map(self.array[..., channels, :, :, :], self.tile)
 
     @property
     def images(self) -> int:
