@@ -27,7 +27,6 @@ from cnnspec.numpy_backend.layouts import choose_layouts, kinds_of
 from cnnspec.numpy_backend.memory import aligned, place
 from cnnspec.numpy_backend.processes import can_fork
 from cnnspec.numpy_backend.selection import Selection, select_kernels
-from cnnspec.numpy_backend.team import LEAST_WORK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -220,7 +219,7 @@ def make_plan(
     kernels = bind_kernels(graph, facts, selected, layouts, fusion)
     team = alone if not training else 1
     for kernel, known in zip(kernels, facts.layers, strict=True):
-        if team > 1 and known.macs * share >= LEAST_WORK:
+        if team > 1 and known.macs * share >= kernel.worth_sharing:
             kernel.share_among(team)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)

@@ -9,14 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Final
 
 from cnnspec.numpy_backend.blas import blas_threads
 from cnnspec.numpy_backend.kernels.base import Run
 from cnnspec.numpy_backend.workers import Workers
-
-LEAST_WORK: Final = 5_000_000
-"""Multiply-accumulates of a layer from which it is shared: to wake a thread takes as long as a million."""
 
 
 class _Own(threading.local):

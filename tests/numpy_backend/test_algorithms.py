@@ -8,6 +8,7 @@ import pytest
 from cnnspec.layers import LayerError
 from cnnspec.layers.activations import Relu
 from cnnspec.layers.convolution import Conv
+from cnnspec.layers.depthwise import Depthwise
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.layers.pooling import MaxPool
 from cnnspec.numpy_backend import make_plan
@@ -15,6 +16,8 @@ from cnnspec.numpy_backend import plan as plan_module
 from cnnspec.numpy_backend.choices import BadChoices, Choices
 from cnnspec.numpy_backend.costs import Conditions
 from cnnspec.numpy_backend.fitting import CannotFit, plan_within
+from cnnspec.numpy_backend.kernels.base import Kernel
+from cnnspec.numpy_backend.kernels.depthwise import DepthwiseKernel
 from cnnspec.numpy_backend.selection import UnknownAlgorithm, select_kernels
 from tests.support.graphs import sequential
 from tests.support.lenet import lenet
@@ -138,6 +141,7 @@ TEAMS = {
     "with strides": [(3, 70, 65), Conv(channels=4, kernel=5, stride=2, padding=1)],
     "in tiles": [(2, 64, 64), Conv(channels=4, kernel=3, padding=1), MaxPool(kernel=2)],
     "by groups": [(4, 30, 30), Conv(channels=4, kernel=3, groups=2)],
+    "by channel": [(5, 20, 20), Depthwise(kernel=3, padding=1, multiplier=2)],
     "a point": [(4, 30, 30), Conv(channels=4, kernel=1)],
 }
 
@@ -152,7 +156,8 @@ def test_a_team_gives_what_one_thread_gives(case, members, monkeypatch):
         outputs = []
         for count, least in ((members, 1), (1, 10**12)):
             monkeypatch.setattr(plan_module, "cores", lambda count=count: count)
-            monkeypatch.setattr(plan_module, "LEAST_WORK", least)
+            monkeypatch.setattr(Kernel, "worth_sharing", least)
+            monkeypatch.setattr(DepthwiseKernel, "worth_sharing", least)
             options = {"training": False, "dtype": "float64", "processes": False, "loss": None}
             choices = Choices({"conv1": way} if way else {}, workers=1)
             rng = np.random.default_rng(0)

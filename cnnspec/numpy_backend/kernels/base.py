@@ -209,6 +209,8 @@ class Kernel(ABC, Generic[L]):
     """Whether `backward` reads `y`."""
     outputs_at_once: Shape = ()
     """The tile of outputs that it computes at once, if it does."""
+    worth_sharing: ClassVar[int] = 5_000_000
+    """Multiply-accumulates from which a team shares it: to wake a thread takes as long as a million."""
     team: int = 1
     """Threads that share the forward pass of a prediction."""
     absorbed: str = ""
