@@ -1,6 +1,6 @@
 """The tables of the README: cnnspec beside PyTorch, ONNX Runtime and JAX, from one run in resumable parts.
 
-    python benchmarks/compare.py [--rows 'lenet*'] [--kernels native] [--again] [--results FILE]
+    python benchmarks/compare.py [--rows 'lenet*'] [--kernels native] [--again] [--results FILE] [--plot FILE]
 
 Every row is measured by a process of its own and kept in a JSON file; rows that are there are not measured
 again, so that an interrupted run goes on where it was. In a row the systems take turns and each in its
@@ -14,12 +14,18 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import math
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from cnnspec.training.svg import document, element, line, text
+
+if TYPE_CHECKING:
+    from cnnspec.measurement.turns import Spread
 
 HERE = Path(__file__).parent
 SPECS = HERE.parent / "specs"
@@ -40,8 +46,14 @@ class Row:
 
     @property
     def name(self) -> str:
+        """By which it is asked for and kept."""
         kind = "training" if self.training else "inference"
         return f"{self.spec.stem}-{kind}-{self.batch}"
+
+    @property
+    def title(self) -> str:
+        """What readers see."""
+        return f"{self.spec.stem}, {'training' if self.training else 'inference'}"
 
 
 def lenet(training: bool) -> list[Row]:
@@ -70,7 +82,10 @@ def main() -> None:
     for row in ROWS:
         if fnmatch.fnmatch(row.name, arguments.rows):
             keep(row, arguments)
-    print(table(load(arguments.results), arguments.kernels))
+    results = load(arguments.results)
+    print(table(results, arguments.kernels))
+    if arguments.plot:
+        arguments.plot.write_text(plot(results, arguments.kernels), encoding="utf-8")
 
 
 def parse() -> argparse.Namespace:
@@ -81,6 +96,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kernels", choices=KERNELS, default="native", help="of NumPy's BLAS")
     parser.add_argument("--again", action="store_true", help="measure rows that are there again")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="where they are kept")
+    parser.add_argument("--plot", type=Path, default=None, metavar="FILE", help="write the ratios as SVG")
     parser.add_argument("--threads", type=int, default=None, help="for each system; all unless given")
     parser.add_argument("--without", default="", metavar="SYSTEMS", help="systems to leave out: jax,torch")
     parser.add_argument(
@@ -152,37 +168,82 @@ def measured(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def spread(of: Any) -> list[float]:
+def spread(of: Spread) -> list[float]:
     return [of.middle, of.low, of.high]
+
+
+# --- the table ------------------------------------------------------------------------------------------
+
+TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "jax": "JAX"}
+
+
+def found_rows(results: dict[str, Any], kernels: str) -> list[tuple[Row, dict[str, Any]]]:
+    """The rows that have been measured with these kernels."""
+    keys = ((row, f"{kernels}/{row.name}") for row in ROWS)
+    return [(row, results[key]) for row, key in keys if key in results]
 
 
 def table(results: dict[str, Any], kernels: str) -> str:
     """One Markdown table of all rows of these kernels."""
     lines = [
-        "| row | images/s | of sgemm | PyTorch | mode | ONNX Runtime | JAX | |",
-        "|---|---:|---:|---:|---|---:|---:|---|",
+        f"| network | batch | images/s | of sgemm | {' | '.join(f'times {t}' for t in TITLES.values())} |",
+        "|---|---:|---:|---:|---|---|---|",
     ]
-    for row in ROWS:
-        found = results.get(f"{kernels}/{row.name}")
-        if found is None:
-            continue
+    for row, found in found_rows(results, kernels):
         rate = row.batch / found["step_seconds"][0]
         share = found["gflops"] / found["sgemm_gflops"]
-        rivals = found["rivals"]
-        cells = [ratio(rivals.get(system)) for system in ("torch", "onnxruntime", "jax")]
-        mode = rivals.get("torch", {}).get("mode", "")
-        mark = "disturbed" if found["disturbed"] else ""
-        lines.append(
-            f"| {row.name} | {rate:,.0f} | {share:.0%} | {cells[0]} | {mode} | {cells[1]} | {cells[2]} | {mark} |"
-        )
+        cells = " | ".join(ratio(found["rivals"].get(system)) for system in TITLES)
+        mark = " (disturbed)" if found["disturbed"] else ""
+        lines.append(f"| {row.title}{mark} | {row.batch} | {rate:,.0f} | {share:.0%} | {cells} |")
     return "\n".join(lines)
 
 
 def ratio(rival: dict[str, Any] | None) -> str:
+    """The median with its quartiles, and the mode of the rival."""
     if rival is None:
         return ""
     middle, low, high = rival["ratio"]
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    return f"{middle:.2f} ({low:.2f} to {high:.2f}){', ' * bool(rival['mode'])}{rival['mode']}"
+
+
+# --- the plot -------------------------------------------------------------------------------------------
+
+LEFT, ROW, TOP, WIDTH, RIGHT = 250, 22, 70, 760, 30
+COLOURS = {"torch": "#d55e00", "onnxruntime": "#0072b2", "jax": "#009e73"}
+TICKS = (0.25, 0.5, 1, 2, 4, 8)
+
+
+def plot(results: dict[str, Any], kernels: str) -> str:
+    """An SVG: for every row how many times as fast as each rival, median and quartiles."""
+    rows = found_rows(results, kernels)
+    height = TOP + ROW * len(rows) + 20
+    doublings = math.log2(TICKS[-1] / TICKS[0])
+
+    def across(value: float) -> float:
+        place = min(max(math.log2(value / TICKS[0]) / doublings, 0), 1)
+        return LEFT + place * (WIDTH - LEFT - RIGHT)
+
+    content = [text("Times as fast as each system in its fastest mode", LEFT, 20, font_size=14)]
+    for number, (system, title) in enumerate(TITLES.items()):
+        x = LEFT + 130 * number
+        content += [element("circle", cx=x + 5, cy=36, r=4, fill=COLOURS[system]), text(title, x + 14, 40)]
+    for tick in TICKS:
+        x, strong = across(tick), tick == 1
+        content.append(line(x, TOP - 8, x, height - 20, stroke="#444444" if strong else "#dddddd"))
+        content.append(text(f"{tick:g}", x, TOP - 12, text_anchor="middle", fill="#555555"))
+    for number, (row, found) in enumerate(rows):
+        y = TOP + ROW * (number + 0.5)
+        content.append(text(f"{row.title}, batch {row.batch}", LEFT - 12, y + 4, text_anchor="end"))
+        for place, (system, rival) in enumerate(found["rivals"].items()):
+            at = y + 5 * (place - (len(found["rivals"]) - 1) / 2)
+            middle, low, high = map(across, rival["ratio"])
+            colour = COLOURS[system]
+            content.append(line(low, at, high, at, stroke=colour, stroke_width=2))
+            content.append(element("circle", cx=middle, cy=at, r=3.5, fill=colour))
+    description = (
+        "A row for each network and batch size, a dot for each system; right of 1 cnnspec is faster."
+    )
+    return document(WIDTH, height, "cnnspec beside other systems", description, content)
 
 
 if __name__ == "__main__":
