@@ -9,7 +9,7 @@ from typing import Final
 
 from cnnspec.bridges.source.code import WIDTH
 from cnnspec.bridges.source.names import Namespace
-from cnnspec.bridges.source.outline import Group, Leaf, Outline, Part
+from cnnspec.bridges.source.outline import Group, Leaf, Loop, Outline, Part
 
 POOL: Final = ("x", "y", "z", "w", "v", "u")
 """Names of values that do not live long."""
@@ -43,9 +43,16 @@ def body(
     say: Callable[[int, Part, Sequence[str]], str],
     names: Namespace,
     sources: Sequence[str] | None = None,
+    *,
+    loops_apart: bool = False,
 ) -> Body:
-    """The lines of a group; `say` gives the expression of a part of some number for its inputs."""
-    return _Writer(outline, group, say, names, sources).run()
+    """The lines of a group; `say` gives the expression of a part of some number for its inputs.
+
+    With `loops_apart`, a repetition is a line of its own.
+    """
+    writer = _Writer(outline, group, say, names, sources)
+    writer.loops_apart = loops_apart
+    return writer.run()
 
 
 class _Writer:
@@ -58,6 +65,7 @@ class _Writer:
         sources: Sequence[str] | None,
     ) -> None:
         self._outline, self._group, self._say, self._names = outline, group, say, names
+        self.loops_apart = False
         live = [(i, p) for i, p in enumerate(group.parts) if any(n in outline.live for n in p.nodes)]
         self._parts = [(i, p) for i, p in live if outline.sources_of(p)]
         self._readers: dict[int, list[int]] = {}
@@ -96,6 +104,8 @@ class _Writer:
 
     def _goes_on(self, place: int, part: Part, text: str) -> bool:
         """Whether the next part alone reads this one, and may stand around it."""
+        if self.loops_apart and isinstance(part, Loop):
+            return False
         gives = self._outline.gives_of(part)
         if len(gives) != 1 or place + 1 >= len(self._parts) or self._readers[gives[0]] != [place + 1]:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -56,7 +57,7 @@ class Code:
 def literal(value: object) -> str:
     """A value as Python writes it."""
     if isinstance(value, bool | int | str | type(None)):
-        return repr(value if isinstance(value, bool | type(None)) else _plain(value))
+        return json.dumps(value) if isinstance(value, str) else repr(value)
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, tuple | list):
@@ -65,10 +66,6 @@ def literal(value: object) -> str:
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     raise TypeError(f"{type(value).__name__} is no literal")
-
-
-def _plain(value: int | str) -> int | str:
-    return str(value) if isinstance(value, str) else int(value)
 
 
 def _number(value: float) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Final
 
-MOST_COMMENT: Final = 100
+MOST_COMMENT: Final = 120
 """Characters of a comment's line that are kept."""
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.bridges.source.bodies import Body, body
 from cnnspec.bridges.source.classes import Class, Classes, LoopSlots, Slot, unify
 from cnnspec.bridges.source.code import REQUIRED, Code, call, literal, written_args
+from cnnspec.bridges.source.expressions import filled, names_in, needs_i
 from cnnspec.bridges.source.file import SourceFile, WeightName
 from cnnspec.bridges.source.names import Namespace, comments, identifier
 from cnnspec.bridges.source.outline import Group, Leaf, Loop, Outline, Part
@@ -38,10 +37,6 @@ _MEMBERS: Final = """T_destination add_module apply bfloat16 buffers call_super_
     to_empty train training type xpu zero_grad"""
 MEMBERS: Final = frozenset(_MEMBERS.split())
 """Members of `nn.Module`, which no layer may hide; those that begin with a line are told apart by it."""
-
-
-WHOLE: Final = re.compile(r"(?:(?<=[(\[])|(?<=, ))\{(\d)\}(?=[)\],])")
-"""Inputs that are whole arguments of a call."""
 
 
 def to_source(graph: Graph, facts: Facts, about: Sequence[str] = ()) -> SourceFile:
@@ -90,7 +85,7 @@ class _Module:
         return self._whole
 
     def _top(self, about: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
-        used = _names("\n".join(lines))
+        used = names_in("\n".join(lines))
         yield f'"""{self._name} as a PyTorch module, written by cnnspec."""'
         yield ""
         if about:
@@ -182,7 +177,7 @@ class _Module:
         if slots.count:
             texts = _texts(slots.rounds[0])
             made = f"{head}({', '.join(texts)})"
-            variable = "i" if any(_uses_i(text) for text in texts) else "_"
+            variable = "i" if any(needs_i(text) for text in texts) else "_"
             alike = f"{made} for {variable} in range({slots.count})"
             yield from call(f"self.{attribute} = nn.Sequential", [f"*({alike})"], comment=comment)
             return
@@ -215,7 +210,7 @@ class _Module:
         if isinstance(part, Leaf):
             code = self._codes[part.node]
             assert code is not None
-            return _filled(code.form, me, inputs)
+            return filled(code.form, me, inputs)
         if isinstance(part, Loop) and self._callee(part.rounds[0]) is None:
             text = inputs[0]
             for _ in part.rounds:
@@ -262,29 +257,8 @@ class _Module:
             yield f"{name}.{weight.name}", WeightName(f"{place}{there}")
 
 
-def _filled(form: str, me: str, inputs: Sequence[str]) -> str:
-    """The expression of a layer; a sum gets brackets unless it is a whole argument."""
-    whole = set(WHOLE.findall(form))
-    shown = [f"({t})" if str(i) not in whole and _is_sum(t) else t for i, t in enumerate(inputs)]
-    return form.format(*shown, me=me)
-
-
-def _is_sum(text: str) -> bool:
-    return not isinstance(
-        ast.parse(text, mode="eval").body, ast.Name | ast.Call | ast.Attribute | ast.Subscript
-    )
-
-
 def _texts(slots: Sequence[Slot]) -> list[str]:
     return written_args([(slot.arg, slot.text) for slot in slots])
-
-
-def _uses_i(text: str) -> bool:
-    return "i" in _names(text.partition("=")[2] if "=" in text else text)
-
-
-def _names(source: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
 
 
 def _annotation(values: Sequence[object]) -> str:
