@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from cnnspec.cli._tuned import tuned_choices
 from cnnspec.cli.main import FINDINGS, OK, USAGE, main
+from cnnspec.measurement.systems.numpy import plan_for
+from cnnspec.measurement.task import Task
+from cnnspec.network.check import check_file
 from cnnspec.numpy_backend import make_plan, tuning
+from cnnspec.numpy_backend.blas import cores
 from cnnspec.numpy_backend.choices import Choices
 from tests.support.lenet import lenet
 
@@ -148,11 +153,16 @@ def test_a_damaged_file_of_choices_is_passed_over(plan, small, tmp_path):
     assert plan(*words, "--tuned")[0] == FINDINGS
 
 
-def test_bench_uses_what_was_tuned_where_asked_for(plan, small):
-    words = (small, "--inference", "--batch", 2, "--tuned", "--seconds", "0.01", "--rounds", 1)
-    assert plan(*words, command="bench")[0] == FINDINGS
-    assert plan(small, "--inference", "--batch", 2, "--tune", "-q")[0] == OK
-    assert plan(*words, command="bench")[0] == OK
+def test_bench_asks_for_what_was_tuned(plan, small):
+    words = (small, "--inference", "--batch", 2)
+    code, _, err = plan(*words, "--tuned", command="bench")
+    assert code == FINDINGS
+    assert "was not tuned on this machine" in err
+    assert plan(*words, "--tune", "-q")[0] == OK
+    graph, facts = check_file(small).network()
+    found = tuned_choices(graph, facts, 2, training=False)
+    task = Task(graph, facts, 2, cores(), training=False, choices=found)
+    assert plan_for(task).choices == found
 
 
 # --- wrong use ------------------------------------------------------------------------------------------
