@@ -113,9 +113,8 @@ def assert_all_agree(torch, seed, dtype):
 
 def test_every_algorithm_agrees_with_every_other_and_with_pytorch(torch):
     seen = set()
-    for seed in range(8):
-        seen |= assert_all_agree(torch, seed, "float64")
-        assert_all_agree(torch, 1000 + seed, "float32")
+    for seed in range(12):
+        seen |= assert_all_agree(torch, seed, "float32" if seed % 3 else "float64")
     assert seen >= {"im2col", "tiles", "winograd-2x2", "winograd-4x4"}
 
 
