@@ -23,7 +23,7 @@ to 512 channels. In float64 both are exact to 1e-12.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -56,6 +56,8 @@ from cnnspec.numpy_backend.kernels.winograd_tiles import (
 )
 
 TAPS: Final = 3
+SPARE: Final = 1 << 16
+"""Elements of memory for sums: 256 KiB of float32."""
 FEWEST_TILES: Final = 48
 """Tiles of a member of a team; with fewer, each would read all of U for little."""
 
@@ -124,7 +126,7 @@ class WinogradKernel(Kernel[Conv]):
             Scratch("tiles again", (self._rows * self._columns,), "backward", per_image=False),
             Scratch("chunks again", (2, CHUNK), "backward", per_image=False),
             Scratch("transformed", self._products, "backward", per_image=False),
-            Scratch("spare", self._products, "backward", per_image=False),
+            Scratch("spare", (self._spare,), "backward", per_image=False),
         ]
         if self.layer.bias:
             needed.append(Scratch("spare rows", self._rows_of_outputs, "backward", per_image=False))
@@ -228,13 +230,22 @@ class WinogradKernel(Kernel[Conv]):
             values, dproducts = self._within(at.scratch["tiles again"], block, x.channels, dy.channels)
             runs += [cut.run(x, block, values, chunks), cut_dy.run(dy, block, dproducts, chunks)]
             left, right = _stacked(dproducts), _stacked(values).swapaxes(-1, -2)
-            runs.append(
-                add_product(left, right, total, spare, None) if i else multiplying(left, right, total)
-            )
-        weight = at.sums["weight"].reshape(-1, TAPS * TAPS)
-        memory = spare.reshape(-1)[: weight.size].reshape(weight.shape)
-        taps = self._nested_taps(weight)
-        return [*runs, add_product(_places_first(total).T, taps, weight, memory, at.moment)]
+            if i == 0:
+                runs.append(multiplying(left, right, total))
+            for some in in_parts(slice(0, len(total)), self._places_together) if i else ():
+                part = total[some]
+                memory = spare[: part.size].reshape(part.shape)
+                runs.append(add_product(left[some], right[some], part, memory, None))
+        return [*runs, *self._back_to_weight(at, total, spare)]
+
+    def _back_to_weight(self, at: Site, total: Array, spare: Array) -> Iterator[Run]:
+        """Bind `dW += G^T dU G`, some output channels at a time."""
+        weight, taps = at.sums["weight"], self._nested_taps(total)
+        each = max(len(spare) // weight[0].size, 1)
+        for some in in_parts(slice(0, len(weight)), each):
+            part = weight[some].reshape(-1, TAPS * TAPS)
+            memory = spare[: part.size].reshape(part.shape)
+            yield add_product(_places_first(total[:, some]).T, taps, part, memory, at.moment)
 
     def _turned(self, at: Site, dx: Array) -> Run:
         """Bind the convolution of `dy` by the kernel turned round."""
@@ -252,6 +263,17 @@ class WinogradKernel(Kernel[Conv]):
     def _products(self) -> Shape:
         """The shape of U: one matrix for every place of a tile."""
         return (self.places**2, self.layer.channels, self.inputs[0].shape[0])
+
+    @property
+    def _spare(self) -> int:
+        """Elements of the memory for products that are added: for one place, and for one output channel."""
+        _, outputs, channels = self._products
+        return max(SPARE, outputs * channels, TAPS * TAPS * channels)
+
+    @property
+    def _places_together(self) -> int:
+        """Places of a tile whose products are added at once."""
+        return max(self._spare // product(self._products[1:]), 1)
 
     @property
     def _rows(self) -> int:
