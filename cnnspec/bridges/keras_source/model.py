@@ -99,7 +99,7 @@ class _Model:
     def _function(self, made: Class) -> Iterator[str]:
         """A block as a function of its input, of what differs, and of the beginning of its layers' names."""
         group = made.groups[0]
-        lines, sources, gives = self._body(group, made, "{name}.")
+        lines, sources, gives = self._body(group, made, "{name}-")
         parameters = [
             p.name + ("" if p.default is REQUIRED else f"={literal(p.default)}") for p in made.parameters
         ]
@@ -187,11 +187,11 @@ class _Model:
         first = line.part.rounds[0]
         if slots.count:
             yield f"    for i in range({slots.count}):  # {comment}"
-            text = self._made(first, slots.rounds[0], [target], label(".{i}"))
+            text = self._made(first, slots.rounds[0], [target], label("-{i}"))
             yield f"        {target} = {text}"
             return
         for number, one in enumerate(slots.rounds):
-            yield f"    {target} = {self._made(first, one, [target], label(f'.{number}'))}  # {comment}"
+            yield f"    {target} = {self._made(first, one, [target], label(f'-{number}'))}  # {comment}"
 
     # --- weights ----------------------------------------------------------------------------------------
 
@@ -199,9 +199,9 @@ class _Model:
         for part, attribute in zip(group.parts, self._attributes(group), strict=True):
             rounds = part.rounds if isinstance(part, Loop) else (part,)
             for number, one in enumerate(rounds):
-                here = f"{path}{attribute}" + (f".{number}" if isinstance(part, Loop) else "")
+                here = f"{path}{attribute}" + (f"-{number}" if isinstance(part, Loop) else "")
                 if isinstance(one, Group):
-                    yield from self._weights(one, f"{here}.")
+                    yield from self._weights(one, f"{here}-")
                     continue
                 code, name = self._codes[one.node], self._graph.nodes[one.node].name
                 for weight in self._facts.layers[one.node].weights:

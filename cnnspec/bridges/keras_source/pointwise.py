@@ -35,7 +35,6 @@ _PLAIN: dict[type[Layer], str] = {
     Selu: "ops.selu({0})",
     Softplus: "ops.softplus({0})",
     Silu: "ops.silu({0})",
-    Mish: "keras.activations.mish({0})",
     HardSwish: "ops.hard_silu({0})",
     Softmax: "ops.softmax({0})",
     LogSoftmax: "ops.log_softmax({0})",
@@ -45,6 +44,11 @@ _PLAIN: dict[type[Layer], str] = {
 @CODES.says(*_PLAIN)
 def _plain(layer: Layer, shape: Shape) -> KerasCode:
     return KerasCode(_PLAIN[type(layer)], nested=True)
+
+
+@CODES.says(Mish)
+def _mish(layer: Mish, shape: Shape) -> KerasCode:
+    return KerasCode("{0} * ops.tanh(ops.softplus({0}))")
 
 
 @CODES.says(Tanh)
