@@ -107,6 +107,9 @@ def _global_max_pool(layer: GlobalMaxPool, at: Place) -> None:
 def _adaptive_avg_pool(layer: AdaptiveAvgPool, at: Place) -> None:
     """Bins that are alike are windows; otherwise the mean of each bin is a matrix product along each axis."""
     bins = layer.bins(*at.shapes)
+    if set(at.shape[1:]) == {1}:
+        at.give("GlobalAveragePool", at.x)
+        return
     if windows := _windows(bins):
         at.give("AveragePool", at.x, **_options(windows, [(0, 0)] * len(windows)))
         return
@@ -120,6 +123,9 @@ def _adaptive_avg_pool(layer: AdaptiveAvgPool, at: Place) -> None:
 def _adaptive_max_pool(layer: AdaptiveMaxPool, at: Place) -> None:
     """Bins that are alike are windows; otherwise each bin is cut out, along one axis after the other."""
     bins = layer.bins(*at.shapes)
+    if set(at.shape[1:]) == {1}:
+        at.give("GlobalMaxPool", at.x)
+        return
     if windows := _windows(bins):
         at.give("MaxPool", at.x, **_options(windows, [(0, 0)] * len(windows)))
         return
