@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.bridges.weights import WeightsError, matched
 from cnnspec.cli.main import CommandError
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ def weights_for(graph: Graph, facts: Facts, path: str) -> dict[str, NDArray[np.f
     Raises:
         CommandError: there are none, or they are another network's.
     """
+    from cnnspec.bridges.weights import WeightsError, matched
+
     try:
         return matched(graph, facts, read_weights(Path(path)), f"the weights in `{path}`")
     except WeightsError as error:

@@ -54,8 +54,8 @@ def test_buffers_of_a_plan_lie_apart(seed):
 
 
 def test_reuse_saves_memory():
-    with_reuse = make_plan(*lenet(), batch=64)
-    without = make_plan(*lenet(), batch=64, reuse_memory=False)
+    with_reuse = make_plan(*lenet(), batch=64, processes=False)
+    without = make_plan(*lenet(), batch=64, processes=False, reuse_memory=False)
     assert with_reuse.total_bytes < 0.8 * without.total_bytes
     assert sum(without.bytes_by_node.values()) == without.total_bytes
 
