@@ -15,7 +15,7 @@ def random_model(
 ) -> Model:
     """A compiled network whose weights are normal with this standard deviation; state is positive.
 
-    Its workers are threads unless `processes` says otherwise: the numbers are the same, and nothing is forked.
+    Its workers are threads unless `processes` says otherwise: the numbers are alike, and nothing is forked.
     """
     options.setdefault("processes", False)
     options.setdefault("loss", CrossEntropy() if len(facts.shape(graph.outputs[0])) == 1 else None)
