@@ -62,4 +62,5 @@ def _writer(folder: Path, step: int) -> Any:  # noqa: ANN401 - the package is op
     check_installed()
     from tensorboardX import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    suffix = f".{step}"  # the name is else of the second, and of two files of one second the later one stays
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None, filename_suffix=suffix)
