@@ -217,10 +217,6 @@ def make_plan(
     layouts = choose_layouts(graph, facts, kinds)
     fusion = find_fusion(graph, kinds, training) if fuse else Fusion()
     kernels = bind_kernels(graph, facts, selected, layouts, fusion)
-    team = alone if not training else 1
-    for kernel, known in zip(kernels, facts.layers, strict=True):
-        if team > 1 and known.macs * share >= kernel.worth_sharing:
-            kernel.share_among(team)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]

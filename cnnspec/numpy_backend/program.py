@@ -12,7 +12,6 @@ from cnnspec.layers import product
 from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, Way, nothing
 from cnnspec.numpy_backend.kernels.losses import Tally
 from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass
-from cnnspec.numpy_backend.team import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,7 +184,6 @@ class Program:
             scratch=self._scratch(i),
             part={way: rows[self._piece] for way, rows in tables.exchanges.councils[i].parts.items()},
             whole=tables.exchanges.councils[i].whole,
-            together=together,
         )
 
     def _input_gradients(self, i: int, slot: int, wanted: set[int]) -> tuple[Array, Array] | None:

@@ -10,16 +10,12 @@ from hypothesis import strategies as st
 from cnnspec.layers import LayerError
 from cnnspec.layers.activations import Relu
 from cnnspec.layers.convolution import Conv
-from cnnspec.layers.depthwise import Depthwise
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.layers.pooling import MaxPool
 from cnnspec.numpy_backend import make_plan
-from cnnspec.numpy_backend import plan as plan_module
 from cnnspec.numpy_backend.choices import BadChoices, Choices
 from cnnspec.numpy_backend.costs import Conditions
 from cnnspec.numpy_backend.fitting import CannotFit, plan_within
-from cnnspec.numpy_backend.kernels.base import Kernel
-from cnnspec.numpy_backend.kernels.depthwise import DepthwiseKernel
 from cnnspec.numpy_backend.selection import UnknownAlgorithm, select_kernels
 from tests.support.graphs import sequential
 from tests.support.lenet import lenet
@@ -134,37 +130,6 @@ def test_planned_equals_unplanned_to_the_bit(seed):
             passes(network, way, x, "float32", reuse_memory=reuse)[0] for reuse in (True, False)
         )
         assert all(np.array_equal(planned[name], apart[name]) for name in planned), way
-
-
-TEAMS = {
-    "by tiles": [(4, 60, 56), Conv(channels=4, kernel=3, padding=1)],
-    "by channels": [(4, 9, 10), Conv(channels=5, kernel=3, padding=1)],
-    "with strides": [(3, 70, 65), Conv(channels=4, kernel=5, stride=2, padding=1)],
-    "in tiles": [(2, 64, 64), Conv(channels=4, kernel=3, padding=1), MaxPool(kernel=2)],
-    "by groups": [(4, 30, 30), Conv(channels=4, kernel=3, groups=2)],
-    "by channel": [(5, 20, 20), Depthwise(kernel=3, padding=1, multiplier=2)],
-    "a point": [(4, 30, 30), Conv(channels=4, kernel=1)],
-}
-
-
-@pytest.mark.parametrize("case", TEAMS.values(), ids=TEAMS)
-@pytest.mark.parametrize("members", [2, 3])
-def test_a_team_gives_what_one_thread_gives(case, members, monkeypatch):
-    shape, *layers = case
-    network = sequential(shape, *layers, Relu())
-    x = np.random.default_rng(1).standard_normal((2, *shape))
-    for way in select_kernels(*network, Conditions(1, False), {})[1].rivals or ("",):
-        outputs = []
-        for count, least in ((members, 1), (1, 10**12)):
-            monkeypatch.setattr(plan_module, "cores", lambda count=count: count)
-            monkeypatch.setattr(Kernel, "worth_sharing", least)
-            monkeypatch.setattr(DepthwiseKernel, "worth_sharing", least)
-            options = {"training": False, "dtype": "float64", "processes": False, "loss": None}
-            choices = Choices({"conv1": way} if way else {}, workers=1)
-            rng = np.random.default_rng(0)
-            with random_model(*network, rng, batch=2, choices=choices, **options) as model:
-                outputs.append(model.predict(x))
-        assert distance(*outputs) < 1e-12, way
 
 
 @settings(max_examples=30, deadline=None)

@@ -134,7 +134,7 @@ class Site:
     them. An entry of `dx` is `None` where nobody asks for it. `weights` are the public arrays, `shared` what
     `prepare` made of them, `sums` the worker's sums of gradients. `part` is what this piece contributes to
     the exchanges of the kernel, `whole` what was made of all parts. `epilogue` binds what a host runs on a
-    part of `y`, `together` what the members of a team do at once.
+    part of `y`.
     """
 
     n: int
@@ -153,7 +153,6 @@ class Site:
     part: Mapping[Way, Numbers]
     whole: Mapping[Way, Numbers]
     epilogue: Callable[[Index], Run] = lambda part: nothing
-    together: Callable[[Sequence[Run]], Run] = lambda parts: in_turn(parts)
 
     def within(self, part: Index) -> Site:
         """The site of a guest for a part of its output."""
@@ -209,10 +208,6 @@ class Kernel(ABC, Generic[L]):
     """Whether `backward` reads `y`."""
     outputs_at_once: Shape = ()
     """The tile of outputs that it computes at once, if it does."""
-    worth_sharing: ClassVar[int] = 5_000_000
-    """Multiply-accumulates from which a team shares it: to wake a thread takes as long as a million."""
-    team: int = 1
-    """Threads that share the forward pass of a prediction."""
     absorbed: str = ""
     """The batch norm that is folded into its weights."""
     algorithm: str = ""
@@ -259,9 +254,6 @@ class Kernel(ABC, Generic[L]):
     def writes_tiles(cls, layer: L, shape: Shape, tile: Shape) -> bool:
         """Whether the kernel gains by giving its output in such tiles."""
         return False
-
-    def share_among(self, team: int) -> None:
-        """Let so many threads share the forward pass of a prediction, if it can be shared."""
 
     def scratch(self) -> tuple[Scratch, ...]:
         """The memory it needs of its own."""

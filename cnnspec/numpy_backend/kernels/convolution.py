@@ -11,9 +11,8 @@ saves copying, and gives the product more rows, which it needs where channels ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import ClassVar, Final, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -46,7 +45,6 @@ from cnnspec.numpy_backend.kernels.stacks import (
 from cnnspec.numpy_backend.kernels.toeplitz import Toeplitz
 from cnnspec.numpy_backend.kernels.windows import TiledAxis
 from cnnspec.numpy_backend.kernels.winograd import WinogradF2, WinogradF4, WinogradKernel
-from cnnspec.numpy_backend.kernels.winograd_tiles import in_parts
 
 
 @computes(Conv)
@@ -120,14 +118,6 @@ class ConvKernel(Kernel[Conv]):
             return False
         return estimate(layer, shape, tile) < estimate(layer, shape, ())
 
-    def share_among(self, team: int) -> None:
-        """Each takes some blocks, or some output channels where there are few positions."""
-        if self.direct or self.layer.groups > 1:
-            return
-        self.team = team
-        if product(self.patches.tiles) >= team * FEWEST_POSITIONS:
-            self.patches = replace(self.patches, parts=team)
-
     def scratch(self) -> tuple[Scratch, ...]:
         """Patches, which give way to their own gradient, and room for sums."""
         spares = [Scratch("spare", self._sum_shape, "backward", per_image=False)]
@@ -137,8 +127,7 @@ class ConvKernel(Kernel[Conv]):
         if self.direct:
             return tuple(spares)
         shape, padded = self.patches.shape, self.patches.padded.stored
-        during: Literal["both", "forward"] = "both" if self.keeps_patches and self.team == 1 else "forward"
-        needed = [Scratch("patches", shape if self.team == 1 else (self.team, *shape), during)]
+        needed = [Scratch("patches", shape, "both" if self.keeps_patches else "forward")]
         if not self.keeps_patches:
             needed.append(Scratch("patches again", shape, "backward"))
         if self.patches.copies:
@@ -191,26 +180,12 @@ class ConvKernel(Kernel[Conv]):
         if self.direct:
             return in_turn([multiplying(matrix, self._columns(at.x[0]), y), bias])
         padded, pad = self.patches.pad(at.x[0], at.whole_x[0], at.scratch.get("padded"))
-        shares = []
-        for member, (rows, blocks) in enumerate(self._shares()):
-            runs, memory = [], at.scratch["patches"] if self.team == 1 else at.scratch["patches"][member]
-            for block in blocks:
-                patches = self.patches.within(memory, block)
-                into = self._block(y, block, at.n)[..., rows, :]
-                runs.append(self.patches.gather(padded, block, patches))
-                runs.append(multiplying_blocks(matrix[..., rows, :], self._columns(patches), into))
-            shares.append(in_turn(runs))
-        return in_turn([pad, at.together(shares), bias])
-
-    def _shares(self) -> list[tuple[slice, Sequence[slice]]]:
-        """The rows of T and the blocks of each member of the team."""
-        every, blocks = slice(None), self.patches.blocks
-        if self.team == 1:
-            return [(every, blocks)]
-        if self.patches.parts > 1:
-            return [(every, blocks[member :: self.team]) for member in range(self.team) if blocks[member:]]
-        each = -(-self.matrix.rows // self.team)
-        return [(rows, blocks) for rows in in_parts(slice(0, self.matrix.rows), each)]
+        runs = [pad]
+        for block in self.patches.blocks:
+            patches = self.patches.within(at.scratch["patches"], block)
+            runs.append(self.patches.gather(padded, block, patches))
+            runs.append(multiplying_blocks(matrix, self._columns(patches), self._block(y, block, at.n)))
+        return in_turn([*runs, bias])
 
     def _adding_bias(self, at: Site) -> Run:
         bias = at.weights["bias"][:, None]
@@ -330,8 +305,6 @@ class TilesKernel(ConvKernel):
         return layer.groups == 1 and all(axis.spacing for axis in tiled_axes(layer, shape, tile))
 
 
-FEWEST_POSITIONS: Final = 200
-"""Positions of a member of a team; with fewer, each would pack all of the matrix for little."""
 COPY_COST: Final = 12
 """Copying a number into a patch, and adding its gradient back, takes as long as this many
 multiply-accumulates in each of the three products of a training step."""

@@ -9,7 +9,6 @@ products are added up block by block, so that a block stays in the cache while a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -30,7 +29,6 @@ from cnnspec.numpy_backend.kernels.base import (
     in_turn,
 )
 from cnnspec.numpy_backend.kernels.blocks import Block, Blocks, Part
-from cnnspec.numpy_backend.kernels.elementwise import in_blocks
 from cnnspec.numpy_backend.kernels.rows import RowProducts
 
 D = TypeVar("D", bound=Depthwise | Conv)
@@ -43,7 +41,6 @@ class DepthwiseKernel(Kernel[D]):
     reads_margin = True
     keeps_input = True
     folds = True
-    worth_sharing = 250_000
 
     def __init__(
         self, layer: D, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
@@ -76,8 +73,7 @@ class DepthwiseKernel(Kernel[D]):
         self, during: Literal["forward", "backward"], rows: RowProducts | None, way: str
     ) -> tuple[Scratch, ...]:
         if rows is not None:
-            shared = self.team > 1 and during == "forward"
-            return (Scratch("copies" + way, (self.team, *rows.scratch) if shared else rows.scratch, during),)
+            return (Scratch("copies" + way, rows.scratch, during),)
         return (
             Scratch("block" + way, (blocks.BLOCK,), during, per_image=False),
             Scratch("row" + way, (product(self.output.shape[2:]),), during),
@@ -104,28 +100,9 @@ class DepthwiseKernel(Kernel[D]):
         """By rows; or begin each block with one place of the kernel, then add the others and the bias."""
         if self.rows is not None:
             x, y = _with_rows(at.x[0]), _with_rows(at.y)
-            runs = [at.together([self._rows_of(at, x, y, *share) for share in enumerate(self._shares())])]
+            runs = [self.rows.run(at.shared["rows"], x, y, at.scratch["copies"])]
             return in_turn([*runs, self._adding_bias(at)] if "bias" in at.weights else runs)
         return in_turn(self._block_forward(at, block) for block in self.blocks.of(at.n))
-
-    def share_among(self, team: int) -> None:
-        """Each takes some channels."""
-        if self.rows is not None:
-            self.team = min(team, self.rows.channels)
-
-    def _shares(self) -> list[slice]:
-        """The input channels of each member of the team."""
-        channels = self.inputs[0].shape[0]
-        return list(in_blocks(-(-channels // self.team), channels))
-
-    def _rows_of(self, at: Site, x: Array, y: Array, member: int, some: slice) -> Run:
-        """Bind the rows of some channels."""
-        assert self.rows is not None, "there are rows to share"
-        times = len(y) // len(x)
-        outputs = slice(some.start * times, some.stop * times)
-        memory = at.scratch["copies"] if self.team == 1 else at.scratch["copies"][member]
-        rows = replace(self.rows, channels=some.stop - some.start)
-        return rows.run(at.shared["rows"][outputs], x[some], y[outputs], memory)
 
     def _places(self, at: Site) -> Array:
         """The weights as `outputs x places`."""

@@ -44,8 +44,6 @@ class Patches:
 
     layout: Layout
     axes: tuple[TiledAxis, ...]
-    parts: int = 1
-    """Into how many blocks at least they are cut, where there are so many rows of tiles."""
 
     @property
     def patch(self) -> Shape:
@@ -62,7 +60,6 @@ class Patches:
         """The tiles along the first axis that are cut together, block by block."""
         first, *others = self.tiles
         most = max(LARGEST_BLOCK // product((*self.patch, *others)), 1)
-        most = min(most, -(-first // self.parts))
         return tuple(slice(start, min(start + most, first)) for start in range(0, first, most))
 
     @property

@@ -58,8 +58,6 @@ from cnnspec.numpy_backend.kernels.winograd_tiles import (
 TAPS: Final = 3
 SPARE: Final = 1 << 16
 """Elements of memory for sums: 256 KiB of float32."""
-FEWEST_TILES: Final = 48
-"""Tiles of a member of a team; with fewer, each would read all of U for little."""
 
 
 class WinogradKernel(Kernel[Conv]):
@@ -114,15 +112,11 @@ class WinogradKernel(Kernel[Conv]):
         """Whether its own tiles are made of such tiles: then it costs nothing."""
         return all(cls.tile % side == 0 for side in tile)
 
-    def share_among(self, team: int) -> None:
-        """Each takes some tiles, or some output channels where there are few tiles."""
-        self.team = team
-
     def scratch(self) -> tuple[Scratch, ...]:
         """Values and products of a block, two chunks, dU, and room for sums, whatever the images."""
         needed = [
-            Scratch("tiles", (self.team, self._rows * self._columns), "forward", per_image=False),
-            Scratch("chunks", (self.team, 2, CHUNK), "forward", per_image=False),
+            Scratch("tiles", (self._rows * self._columns,), "forward", per_image=False),
+            Scratch("chunks", (2, CHUNK), "forward", per_image=False),
             Scratch("tiles again", (self._rows * self._columns,), "backward", per_image=False),
             Scratch("chunks again", (2, CHUNK), "backward", per_image=False),
             Scratch("transformed", self._products, "backward", per_image=False),
@@ -169,37 +163,16 @@ class WinogradKernel(Kernel[Conv]):
         """Block by block cut tiles, multiply, lay tiles."""
         matrices, bias = self.filtering, at.weights.get("bias")
         cut = Cut(matrices.inputs.astype(at.y.dtype), self.tile, self.before)
-        y, u = Map(at.y, self.output.tile), at.shared["transformed"]
-        runs = []
-        for member, (channels, some) in enumerate(self._shares(y)):
-            lay = Lay(matrices.outputs.astype(at.y.dtype), None if bias is None else bias[channels])
-            memory = at.scratch["tiles"][member], at.scratch["chunks"][member]
-            part = (Map(at.x[0]), u[:, channels], y.of(channels), some)
-            runs.append(self._convolving(*part, (cut, lay), memory))
-        return at.together(runs)
-
-    def _shares(self, y: Map) -> list[tuple[slice, list[Block]]]:
-        """The output channels and blocks of each member of the team."""
-        tiles, every = self._tiles_of(y), slice(0, self.layer.channels)
-        if self.team == 1:
-            return [(every, self._blocks(y))]
-        if product(tiles) * y.images >= self.team * FEWEST_TILES:
-            some = blocks(tiles, y.images, min(self._columns, -(-product(tiles) * y.images // self.team)))
-            return [(every, some[member :: self.team]) for member in range(self.team) if some[member:]]
-        each = -(-self.layer.channels // self.team)
-        return [(part, self._blocks(y)) for part in in_parts(every, each)]
+        lay = Lay(matrices.outputs.astype(at.y.dtype), bias)
+        memory = at.scratch["tiles"], at.scratch["chunks"]
+        y = Map(at.y, self.output.tile)
+        return self._convolving(Map(at.x[0]), at.shared["transformed"], y, (cut, lay), memory)
 
     def _convolving(
-        self,
-        x: Map,
-        transformed: Array,
-        y: Map,
-        some: list[Block],
-        transforms: tuple[Cut, Lay],
-        scratch: tuple[Array, Array],
+        self, x: Map, transformed: Array, y: Map, transforms: tuple[Cut, Lay], scratch: tuple[Array, Array]
     ) -> Run:
         (cut, lay), (memory, chunks), runs = transforms, scratch, []
-        for block in some:
+        for block in self._blocks(y):
             values, products = self._within(memory, block, x.channels, y.channels)
             runs += [
                 cut.run(x, block, values, chunks),
@@ -254,8 +227,7 @@ class WinogradKernel(Kernel[Conv]):
         lay = Lay(matrices.outputs.astype(dx.dtype))
         transposed = at.shared["transformed"].swapaxes(-1, -2)
         memory = at.scratch["tiles again"], at.scratch["chunks again"]
-        dy, to = Map(at.dy, self.output.tile), Map(dx)
-        return self._convolving(dy, transposed, to, self._blocks(to), (cut, lay), memory)
+        return self._convolving(Map(at.dy, self.output.tile), transposed, Map(dx), (cut, lay), memory)
 
     # --- arrays -----------------------------------------------------------------------------------------
 
@@ -290,11 +262,8 @@ class WinogradKernel(Kernel[Conv]):
 
     def _blocks(self, y: Map) -> list[Block]:
         """The blocks of tiles that cover a map."""
-        return blocks(self._tiles_of(y), y.images, self._columns)
-
-    def _tiles_of(self, y: Map) -> Shape:
-        """Rows and columns of tiles."""
-        return tuple(math.ceil(size / self.tile) for size in y.sizes)
+        tiles = tuple(math.ceil(size / self.tile) for size in y.sizes)
+        return blocks(tiles, y.images, self._columns)
 
     def _within(self, memory: Array, block: Block, inner: int, outer: int) -> tuple[Array, Array]:
         """Memory for the values `(k, k, C, T)` and the products `(k, k, O, T)` of a block."""

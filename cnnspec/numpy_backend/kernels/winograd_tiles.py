@@ -101,10 +101,6 @@ class Map:
         pairs = zip(self.array.shape[-3:-1], self.tile or (1, 1), strict=True)
         return tuple(n * side for n, side in pairs)
 
-    def of(self, channels: slice) -> Map:
-        """Some channels."""
-        return Map(self.array[..., channels, :, :, :], self.tile)
-
     @property
     def images(self) -> int:
         """N."""
