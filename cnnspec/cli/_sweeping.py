@@ -42,11 +42,12 @@ def columns(sweep: Sweep) -> tuple[Column, ...]:
 def row(sweep: Sweep, trial: Trial, status: str | None = None) -> tuple[str, ...]:
     """A trial in that table, where another status is given with that."""
     names = [axis.name for axis in sweep.aim.space.axes]
+    of = f"/{sweep.aim.epochs}" if trial.status == "running" and "epochs" not in names else ""
     return (
         str(trial.number),
         "" if trial.value is None else f"{trial.value:.4f}",
         *(in_short(trial.held.get(name, "")) for name in names),
-        str(len(trial.figures)),
+        f"{len(trial.figures)}{of}",
         "" if trial.seconds is None else f"{trial.seconds:.{1 if trial.seconds >= 10 else 2}f} s",
         status or trial.status,
     )

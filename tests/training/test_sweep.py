@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnspec.training.run_folder import is_running
 from cnnspec.training.sweep.space import SpaceError, assignments, make_space, read_axis, values_of
 from tests.training.resuming import called
 
@@ -425,6 +426,18 @@ def test_jobs_share_the_work_and_stop_together(here):
     assert (result.returncode, result.stderr) == (0, "")
     assert [trial["status"] for trial in json.loads(result.stdout)["trials"]] == ["finished"] * 3
     assert [trial.state.name for trial in read(here).trials] == ["COMPLETE"] * 3
+
+
+def test_jobs_end_when_the_one_that_began_them_is_gone(here):
+    with started(here, *LR, "--trials", "2", "--jobs", "2") as process:
+        wait_for_epochs(here, 1)
+        process.kill()
+        process.communicate()
+    until = time.monotonic() + 30
+    while any(is_running(path) for path in (here / "s").glob("trial-*")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert sweep(here, *LR, "--trials", "2", "--no-pruning", "--quiet", file="slow.cnn").returncode == 0
 
 
 def test_what_a_job_has_to_say_is_heard(here):
