@@ -50,6 +50,11 @@ def draw(seed):
             continue
 
 
+def drawn_gradient(shape):
+    """Numbers about 1, so that no sum of them cancels."""
+    return 1 + np.sin(np.arange(np.prod(shape))).reshape(shape)
+
+
 def passes(network, way, x, dtype, **options):
     """The output, and a function from its gradient to all others."""
     choices = Choices({"conv1": way} if way else {})
@@ -67,7 +72,7 @@ def passes(network, way, x, dtype, **options):
     )
     with model:
         y = model.forward(x, training=True)
-        dx = model.backward(np.sin(np.arange(y.size)).reshape(y.shape).astype(dtype))
+        dx = model.backward(drawn_gradient(y.shape).astype(dtype))
         return {"y": y, "dx": dx, **{name: g.copy() for name, g in model.gradients.items()}}, dict(
             model.weights
         )
@@ -88,7 +93,7 @@ def by_pytorch(torch, network, layer, x, weights):
     )
     if len(network[0].nodes) > 2:
         y = torch.nn.functional.max_pool2d(y, 2)
-    y.backward(torch.tensor(np.sin(np.arange(y.numel())).reshape(y.shape).astype(x.dtype)))
+    y.backward(torch.tensor(drawn_gradient(y.shape).astype(x.dtype)))
     found = {"y": y.detach().numpy(), "dx": leaf.grad.numpy()}
     return {**found, **{name: tensor.grad.numpy() for name, tensor in given.items()}}
 
