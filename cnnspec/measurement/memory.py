@@ -28,6 +28,7 @@ from cnnspec.training.machine import available_memory
 if TYPE_CHECKING:
     from cnnspec.measurement.systems import Way
     from cnnspec.measurement.task import Task
+    from cnnspec.measurement.turns import Step
 
 STEPS: Final = 3
 SMALL: Final = "network Small { input 1x8x8\n conv 2 3x3 -> relu -> batchnorm -> maxpool 2x2 -> dense 3 }"
@@ -87,14 +88,16 @@ def child(given: str, system: str, found: str) -> None:
     _run(way, replace(task, **_small()))
     ready = task.inputs, task.weights, task.labels if task.training else None
     with peak_memory() as peak:
-        _run(way, task)
-    Path(found).write_text(json.dumps({"bytes": peak[0], "arrays": len(ready)}))
+        step = _run(way, task)  # held, since its workers end with it
+    Path(found).write_text(json.dumps({"bytes": peak[0], "arrays": len(ready), "step": str(step)}))
 
 
-def _run(way: Way, task: Task) -> None:
+def _run(way: Way, task: Task) -> Step:
+    """Make a step, and run it a few times."""
     step = way.make(task)
     for _ in range(STEPS):
         step()
+    return step
 
 
 def _small() -> dict[str, Any]:
