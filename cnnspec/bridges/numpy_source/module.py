@@ -145,7 +145,12 @@ def _needed(text: str) -> set[str]:
     return found
 
 
-def _used(text: str) -> set[str]:
+@lru_cache(maxsize=256)
+def _used(text: str) -> frozenset[str]:
+    return frozenset(_names(text))
+
+
+def _names(text: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
 
 

@@ -85,6 +85,7 @@ class _Writer:
 
     def _name(self) -> str:
         name = identifier(self._network.name)[: MAX_NAME_LENGTH - NAME_ROOM].strip("_") or "Network"
+        name = name if name[0].isalpha() else f"Network{name}"
         return f"{name}_" if name in KEYWORDS else name
 
     def _outputs(self) -> list[str]:

@@ -1,0 +1,252 @@
+"""Nothing in a spec can become code: names, file names, class names and comments in every exporter."""
+
+from __future__ import annotations
+
+import ast
+import io
+import keyword
+import random
+import tokenize
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from cnnspec.bridges import keras_source, numpy_source, torch_source
+from cnnspec.bridges.source.file import about
+from cnnspec.bridges.spec import Item, Items, to_spec
+from cnnspec.language.record import replace
+from cnnspec.language.source import Source
+from cnnspec.layers.activations import Relu
+from cnnspec.layers.shapes import Input
+from cnnspec.network.check import check_source
+from cnnspec.network.graph import UseSite
+from cnnspec.render import to_dot
+from cnnspec.training.report.markup import element, table
+from tests.render import pictures
+
+EXPORTERS = {"torch": torch_source, "numpy": numpy_source, "keras": keras_source}
+COUNT = 500
+TEXT = """# A comment.
+block unit(channels) { conv channels 3x3 -> batchnorm -> relu }
+network Net {
+    input 1x9x9
+    a = unit 4
+    b = unit 8
+    dense 2 -> softmax
+}
+"""
+NASTY = [
+    '"); import os; os.system("true") #',
+    '"""\nimport os\n"""',
+    "'''; evil(); '''",
+    "x\nevil()",
+    "x\r\nevil()\x0cevil()",
+    "\\",
+    'ends in a backslash\\"',
+    "# -*- coding: utf-7 -*-",
+    "coding: latin-1",
+    "{evil}",
+    "{0.__class__}",
+    "%s%n",
+    "x\x85evil()\u2028evil()\u2029evil()",
+    "\x00\x07\x1b[31m\x7f",
+    "\u202eright to left\u2066",
+    "\ud800\uffff",
+    "self",
+    "super",
+    "torch",
+    "nn",
+    "F",
+    "forward",
+    "train",
+    "parameters",
+    "state_dict",
+    "_modules",
+    "__init__",
+    "__class__",
+    "__dict__",
+    "None",
+    "print",
+    "keras",
+    "ops",
+    "np",
+    "Conv",
+    "Network",
+    "i",
+    "name",
+    "x",
+    "inputs",
+    "<script>alert(1)</script>",
+    "]]><!-- --><?xml ?>",
+    '" onload="evil()',
+    "a.1.b",
+    "日本語",
+    "ｆｏｒｗａｒｄ",
+    "",
+    " ",
+    "x" * 500,
+    "0; evil()",
+    *keyword.kwlist,
+]
+
+
+def strings(step=12):
+    """Hostile texts: those above, then pieces of them put together at random; every so manyth of them."""
+    draw = random.Random(0)
+    found = list(NASTY)
+    pieces = [*NASTY, '"', "'", "\\", "\n", "(", ")", "{", "}", "#", ";", "\t", ":", "=", "é"]
+    while len(found) < COUNT:
+        found.append("".join(draw.choices(pieces, k=draw.randint(2, 5))))
+    return found[::step]
+
+
+def network(text=TEXT):
+    return check_source(Source("net.cnn", text)).network()
+
+
+def renamed(graph, word):
+    """A network, its block and one of its layers by this name, and uses and layers that begin with it."""
+    nodes = []
+    for number, node in enumerate(graph.nodes):
+        uses = tuple(UseSite(word, use.span, f"{word}{use.name}", use.arguments) for use in node.origin.uses)
+        name = f"{uses[-1].name}.{word}{number}" if uses else (word if number == 7 else f"{word}{number}")
+        nodes.append(replace(node, name=name, origin=replace(node.origin, uses=uses)))
+    return replace(graph, name=word, nodes=tuple(nodes))
+
+
+def statements(text):
+    """How often each kind of part is in a program, and the comments at its head.
+
+    How many steps stand on a line depends on the length of names: assignments and variables are not counted.
+    """
+    ast.parse(text.encode("utf-8"))  # as a file, where a comment may name an encoding
+    parts = Counter(type(node).__name__ for node in ast.walk(ast.parse(text)))
+    for layout in ("Assign", "Name", "Load", "Store", "Tuple"):
+        parts.pop(layout, None)
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return parts, sum(token.type == tokenize.COMMENT and token.start[1] == 0 for token in tokens)
+
+
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("system", EXPORTERS)
+def test_no_name_becomes_code(system, step):
+    graph, facts = network()
+    plain = statements(EXPORTERS[system].to_source(renamed(graph, "word"), facts, ["word"] * 3).text)
+    for word in strings(step):
+        text = EXPORTERS[system].to_source(renamed(graph, word), facts, [word] * 3).text
+        assert statements(text) == plain, word
+
+
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("system", EXPORTERS)
+def test_no_file_name_and_no_comment_becomes_code(system, step):
+    plain = None
+    for word in ["word", *strings(step)]:
+        lines = "".join(f"# {part}\n" for part in word.split("\n")[:1])
+        source = Source(f"specs/{word}.cnn", lines + TEXT)
+        checked = check_source(source)
+        if not checked.ok:  # a comment cannot hold every character
+            source = Source(f"specs/{word}.cnn", TEXT)
+            checked = check_source(source)
+        text = EXPORTERS[system].to_source(*checked.network(), about(source)[:1]).text
+        plain = plain or statements(text)
+        assert statements(text) == plain, word
+        everything = EXPORTERS[system].to_source(*checked.network(), about(source)).text
+        assert statements(everything)[0] == plain[0], word
+
+
+@pytest.mark.parametrize("word", [w for w in NASTY if w.isidentifier() and w.isascii()][:24:2])
+def test_names_that_mean_something_still_compute(word):
+    """A layer called `forward` or `torch` hides nothing: the module gives the same as the NumPy file."""
+    torch = pytest.importorskip("torch")
+    graph, facts = network()
+    graph = renamed(graph, word)
+    x = np.random.default_rng(0).standard_normal((2, 1, 9, 9))
+    source = torch_source.to_source(graph, facts)
+    names = {}
+    exec(source.text, names)
+    module = names[source.main]().double().eval()
+    state = {name: value.numpy() for name, value in module.state_dict().items()}
+    code = {}
+    other = numpy_source.to_source(graph, facts)
+    exec(other.text, code)
+    own = code[other.main]()
+    for name, layer, _ in own.layers:
+        for weight in layer.weights:
+            layer.weights[weight] = state[source.weights[f"{name}.{weight}"].name]
+    with torch.no_grad():
+        np.testing.assert_allclose(module(torch.tensor(x)).numpy(), own.forward(x), atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.campaign)])
+def test_no_name_in_a_model_becomes_a_statement_of_a_spec(step):
+    """Names of graphs, values and files are those of others."""
+    layers = (Item(Input(shape=(1, 4, 4)), (), (1, 4, 4)), Item(Relu(), (0,), (1, 4, 4)))
+    for word in strings(step):
+        items = tuple(replace_name(item, word) for item in layers)
+        written = to_spec(Items(word, items, (1,)), [f"From {word}."])
+        graph, _ = check_source(Source("model.cnn", written.text)).network()
+        assert [node.layer.keyword for node in graph.nodes] == ["input", "relu"], word
+
+
+def replace_name(item, name):
+    return Item(item.layer, item.inputs, item.shape, item.weights, name)
+
+
+def test_names_are_texts_in_a_model():
+    onnx = pytest.importorskip("onnx")
+    from cnnspec.bridges.onnx import to_onnx
+
+    graph, facts = network()
+    operators = None
+    for word in strings():
+        if not word.isprintable() or not word:
+            continue
+        named = renamed(graph, word.replace("/", ""))
+        pairs = zip(named.nodes, facts.layers, strict=True)
+        weights = {f"{n.name}.{w.name}": np.ones(w.shape, "f4") for n, layer in pairs for w in layer.weights}
+        model = to_onnx(named, facts, weights)
+        onnx.checker.check_model(model, full_check=True)
+        found = [node.op_type for node in model.graph.node]
+        operators = operators or found
+        assert found == operators
+
+
+# --- diagrams and the report ----------------------------------------------------------------------------
+
+
+def test_no_name_becomes_an_element_of_a_diagram():
+    graph, facts = network()
+    plain = pictures.count(pictures.parse(to_dot(renamed(graph, "word"), facts)))
+    for word in strings(50):
+        drawn = pictures.parse(to_dot(renamed(graph, word), facts))
+        assert pictures.count(drawn) == plain, word
+
+
+class Elements(HTMLParser):
+    """The elements of a page and their attributes, without the values."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, *(name for name, _ in attrs)))
+
+
+def elements(text):
+    parser = Elements()
+    parser.feed(text)
+    return parser.found
+
+
+def test_no_text_becomes_an_element_of_the_report():
+    def page(word):
+        rows = table([word, "b"], [[word, word]])
+        return element("section", word, rows, title=word)
+
+    plain = elements(page("word"))
+    for word in strings(1):
+        assert elements(page(word)) == plain, word
