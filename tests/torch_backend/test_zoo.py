@@ -1,0 +1,44 @@
+"""A step of every network of specs/, with small inputs, by PyTorch and by NumPy."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from cnnspec.recipe import Recipe
+from cnnspec.torch_backend import TorchBackend
+from cnnspec.training.backend import NumpyBackend
+from cnnspec.training.subject import Subject
+from tests.support.models import draw_inputs
+from tests.torch_backend.support import assert_near
+from tests.zoo.small import SMALL
+
+TOLERANCE, FURTHER = 2e-3, 0.05
+"""In parts of the largest gradient of a weight."""
+FURTHER_APART = ("googlenet", "resnet18", "mobilenet_v2")
+"""Deep, with batch norm over the few values of small inputs."""
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [one for one in SMALL if one not in ("densenet121", "resnet50")])
+def test_a_step_is_that_of_numpy(name):
+    graph, facts = SMALL[name].network(name)
+    if len(graph.outputs) > 1:
+        pytest.skip("a loss needs one output")
+    subject, count = Subject(None, graph, facts, Recipe()), SMALL[name].count
+    ours, theirs = (one.build(subject, count, None) for one in (NumpyBackend(), TorchBackend()))
+    random = np.random.default_rng(0)
+    (x,) = draw_inputs(ours.model, random, count)
+    x, shape = x.astype(np.float32), facts.shape(ours.plan.logits)
+    labels = random.integers(0, shape[0], (count, *shape[1:]))
+    found = [model.model.loss_and_gradients(x, labels).loss for model in (ours, theirs)]
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+    scaled = [scale(model.gradients, ours.gradients) for model in (ours, theirs)]
+    assert_near(*scaled, FURTHER if name in FURTHER_APART else TOLERANCE)
+    ours.close()
+
+
+def scale(gradients, by):
+    """Gradients in parts of the largest of the same weight; a bias before batch norm has none but noise."""
+    floor = max(float(np.abs(gradient).max()) for gradient in by.values()) / 1000
+    return {name: gradients[name] / max(float(np.abs(by[name]).max()), floor) for name in by}
