@@ -153,9 +153,14 @@ class _Reading:
                     made = pattern(at)
                 except (Cannot, KeyError, OptionError):
                     continue
-                if made is not None:
+                if made is not None and self._is_one(node, made):
                     return made
         return None
+
+    def _is_one(self, node: OnnxNode, made: Made) -> bool:
+        """Whether a pattern may be one layer: in our own models what a layer makes on the way says so."""
+        inner = inner_values(self._graph, node, made)
+        return not self._graph.own or all("/" in name for name in inner)
 
     def _node(self, node: OnnxNode) -> None:
         made = self._made(node)
