@@ -7,9 +7,6 @@ well be done to weight and bias, once for all images:
     weight' = f weight,   bias' = f (bias - mean) + b.
 
 The public weights stay as they are. The batch norm is then a view of its input.
-
-A function of single elements is *hosted* by the layer before it: that runs it on each part of its output
-while the part is in the cache. The numbers are the same.
 """
 
 from __future__ import annotations
@@ -38,34 +35,22 @@ class Fusion:
 
     Attributes:
         norms: for a node whose weights take in a batch norm, that batch norm.
-        hosts: for a node that another runs on the parts of its output, that other.
     """
 
     norms: Mapping[int, int] = field(default_factory=dict)
-    hosts: Mapping[int, int] = field(default_factory=dict)
-
-    def guests(self, host: int) -> list[int]:
-        """The nodes that a node runs on the parts of its output, in their order."""
-        return sorted(i for i, h in self.hosts.items() if h == host)
 
 
 def find_fusion(graph: Graph, kinds: Sequence[type[Kernel[Layer]]], training: bool) -> Fusion:
     """What can be fused: a value that is fused away has one reader, and is no output of the network."""
     consumers = graph.consumers()
     norms: dict[int, int] = {}
-    hosts: dict[int, int] = {}
     for i, node in enumerate(graph.nodes):
         if len(node.inputs) != 1 or len(consumers[node.inputs[0]]) > 1 or node.inputs[0] in graph.outputs:
             continue
         (source,) = node.inputs
         if isinstance(node.layer, BatchNorm) and kinds[source].folds and not training:
             norms[source] = i
-        elif kinds[i].guest:
-            folded = {norm: layer for layer, norm in norms.items()}
-            host = hosts.get(source, folded.get(source, source))
-            if kinds[host].host:
-                hosts[i] = host
-    return Fusion(norms, hosts)
+    return Fusion(norms)
 
 
 def bind_kernels(

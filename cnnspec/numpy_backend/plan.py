@@ -154,9 +154,7 @@ class Plan:
         parts = [kernel.algorithm]
         if kernel.absorbed:
             parts.append(f"with {kernel.absorbed}")
-        if i in self.fusion.hosts:
-            parts.append(f"within {self.graph.nodes[self.fusion.hosts[i]].name}")
-        elif self._in_place(i):
+        if self._in_place(i):
             parts.append("in place")
         return ", ".join(parts)
 

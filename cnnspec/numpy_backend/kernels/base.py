@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
@@ -133,8 +133,7 @@ class Site:
     `x`, `y`, `dx`, `dy` are the values and their gradients without margins; `whole_x` and `whole_dx` with
     them. An entry of `dx` is `None` where nobody asks for it. `weights` are the public arrays, `shared` what
     `prepare` made of them, `sums` the worker's sums of gradients. `part` is what this piece contributes to
-    the exchanges of the kernel, `whole` what was made of all parts. `epilogue` binds what a host runs on a
-    part of `y`.
+    the exchanges of the kernel, `whole` what was made of all parts.
     """
 
     n: int
@@ -152,11 +151,6 @@ class Site:
     scratch: Mapping[str, Array]
     part: Mapping[Way, Numbers]
     whole: Mapping[Way, Numbers]
-    epilogue: Callable[[Index], Run] = lambda part: nothing
-
-    def within(self, part: Index) -> Site:
-        """The site of a guest for a part of its output."""
-        return replace(self, x=tuple(x[part] for x in self.x), y=self.y[part])
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +190,6 @@ class Kernel(ABC, Generic[L]):
     """Whether the output may be given one."""
     folds: ClassVar[bool] = False
     """Whether outputs are linear in `weight` and `bias`, so that a batch norm behind can be folded in."""
-    host: ClassVar[bool] = False
-    """Whether `forward` runs `at.epilogue` on each part of the output once it is there, in any order."""
-    guest: ClassVar[bool] = False
-    """Whether `forward` may be bound to parts of its arrays, one after the other."""
     fewest_images: int = 1
     """Images that a batch must have in training."""
     keeps_input: bool = False
