@@ -64,6 +64,7 @@ def load(name: str) -> Command:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -81,6 +82,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError):  # what is left of the output would fail again at the very end
             _drop_output()
         return _report(error, quiet=not {"-q", "--quiet"}.isdisjoint(words))
+
+
+def _open_streams() -> None:
+    """Open those of the three standard streams that the caller has closed, as in `cnnspec check FILE 2>&-`.
+
+    A file that is opened later would take the free number, and get what C libraries print there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open to the end
 
 
 def _drop_output() -> None:
@@ -137,7 +148,17 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"error: {message}\n")
+        self.exit(USAGE, f"error: {message}\n{self._meant(message)}")
+
+    def _meant(self, message: str) -> str:
+        """A line of help for an option that there is not, where another one is close to it."""
+        from cnnspec.language.diagnostics import did_you_mean
+
+        before, unknown, words = message.partition("unrecognized arguments: ")
+        if before or not unknown or not words.startswith("--"):
+            return ""
+        option = words.split()[0].partition("=")[0]
+        return "".join(f"help: {line}\n" for line in did_you_mean(option, self._option_string_actions))
 
 
 def _report(error: Exception, *, quiet: bool) -> int:

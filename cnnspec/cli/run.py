@@ -111,16 +111,32 @@ def run(arguments: argparse.Namespace) -> int:
 def _what(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
     """The file, and the folder to go on in; `--resume net.cnn` means that file."""
     file, resume = arguments.file, arguments.resume
-    if file is None and resume is not None and resume != HERE and not Path(resume).is_dir():
-        if Path(resume).is_file():
-            file, resume = resume, HERE
-        else:
-            raise CommandError(f"there is no folder `{resume}` with a run", "`cnnspec runs` lists the runs")
+    if file is None and resume is not None and resume != HERE and Path(resume).is_file():
+        file, resume = resume, HERE
+    if resume is not None and resume != HERE:
+        _check_named(file, Path(resume), arguments.out)
     if file is None and resume == HERE and arguments.out is None:
         raise CommandError("which run is to go on?", "name its folder: cnnspec run --resume runs/NAME-1")
     if file is None and resume is None:
         raise CommandError("a FILE is needed, or --resume with the folder of a run", "cnnspec run --help")
+    if file is not None and _is_run(Path(file)):
+        way_on = f"cnnspec run --resume {shlex.quote(file)}"
+        raise CommandError(f"`{file}` is the folder of a run", f"go on with it by {way_on}")
     return file, None if resume is None else Path(arguments.out or resume if resume == HERE else resume)
+
+
+def _check_named(file: str | None, resume: Path, out: Path | None) -> None:
+    """Refuse what `--resume RUN` cannot mean: a folder that is not there, or another one for the results."""
+    if not (resume.is_dir() if file is None else _is_run(resume)):
+        raise CommandError(f"there is no folder `{resume}` with a run", "`cnnspec runs` lists the runs")
+    if out is not None:
+        raise CommandError(f"the run in `{resume}` goes on where it is, not in `{out}`", "leave out --out")
+
+
+def _is_run(path: Path) -> bool:
+    from cnnspec.training.run_folder import RunFolder
+
+    return RunFolder(path).record.is_file()
 
 
 def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -> int:

@@ -212,6 +212,17 @@ def test_a_full_disk_is_reported():
     assert b"Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(closed, faulty):
+    """What a shell closes, Python gives as no stream at all."""
+    line = f'exec "$0" -m cnnspec check "$1" {closed}'
+    result = subprocess.run(["sh", "-c", line, sys.executable, faulty], capture_output=True, timeout=60)
+    assert result.returncode == FINDINGS
+    assert b"internal error" not in result.stdout + result.stderr
+    assert (result.stdout == b"") == (" >&-" in f" {closed}")
+    assert (result.stderr == b"") == ("2>&-" in closed)
+
+
 def test_an_interruption_exits_with_130():
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnspec", "check", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE

@@ -184,6 +184,10 @@ def test_two_damaged_checkpoints_end_it(here: Path):
     [
         (["--resume"], "which run is to go on?"),
         (["--resume", "nowhere"], "there is no folder `nowhere` with a run"),
+        (["small.cnn", "--resume", "nowhere"], "there is no folder `nowhere` with a run"),
+        (["small.cnn", "--resume", "small.cnn"], "there is no folder `small.cnn` with a run"),
+        (["--resume", RUN, "--out", "b"], f"the run in `{RUN}` goes on where it is, not in `b`"),
+        ([RUN], f"help: go on with it by cnnspec run --resume {RUN}"),
         (["--resume", "runs"], "cannot read runs/run.json: no such file or directory"),
         ([], "a FILE is needed"),
     ],

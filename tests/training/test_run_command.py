@@ -183,7 +183,7 @@ WRONG = {
     "a negative batch": (["small.cnn", "--batch=-3"], 2, "argument --batch: must be at least 1, not -3"),
     "a vast batch": (["small.cnn", "--batch", "9" * 400], 2, "argument --batch: must be a whole number"),
     "a negative seed": (["small.cnn", "--seed=-1"], 2, "argument --seed: must be at least 0, not -1"),
-    "an unknown option": (["small.cnn", "--epoch", "3"], 2, "unrecognized arguments: --epoch 3"),
+    "an unknown option": (["small.cnn", "--epoch", "3"], 2, "help: did you mean `--epochs`?"),
     "an unknown data set": (
         ["small.cnn", "--data", "mnits"],
         2,
