@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli._questions import node_of
+from cnnspec.cli._weights import read_weights
 from cnnspec.cli.main import FINDINGS, OK, CommandError
 from cnnspec.language.diagnostics import did_you_mean
 from cnnspec.language.record import replace
@@ -77,7 +78,7 @@ def _values(
         arguments.usage_error("--weights and --image go together: both are needed for the numbers")
     if len(graph.sources()) > 1:
         raise CommandError(f"`{graph.name}` has several inputs, and --image is one")
-    weights = _read_weights(arguments.weights) if arguments.weights else {}
+    weights = dict(read_weights(Path(arguments.weights))) if arguments.weights else {}
     image = _read_image(arguments.image, facts.shape(graph.sources()[0]), recipe)
     name = graph.nodes[index].name
     before = _input_of(graph, facts, index, weights, image)
@@ -91,17 +92,6 @@ def _weight(weights: dict[str, Any], name: str, shape: Shape) -> NDArray[np.floa
     found: NDArray[np.floating[Any]] = weights[name]
     if tuple(found.shape) != shape:
         raise CommandError(f"the weight `{name}` is {show(tuple(found.shape))}, not {show(shape)}")
-    return found
-
-
-def _read_weights(path: str) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found: dict[str, Any] = load_file(path)
-    except SafetensorError as error:
-        raise CommandError(f"`{path}` holds no weights: {error}") from None
     return found
 
 

@@ -28,7 +28,7 @@ EXAMPLES = """examples:
   cnnspec explain sgd                        a setting of the train block
   cnnspec explain net.cnn conv1              this layer's size, parameters, MACs and receptive field
   cnnspec explain net.cnn conv1 --markdown   the same with LaTeX formulas
-  cnnspec explain net.cnn conv1 --unit 4,7 --weights runs/net/weights.safetensors --image digits:0
+  cnnspec explain net.cnn conv1 --unit 4,7 --weights runs/net-1 --image digits:0
                                              one output element: window times kernel, sum, bias
   cnnspec explain --list                     everything that can be explained, one a line
   cnnspec explain --json conv | jq '.topics[0].options'
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--unit", type=position, metavar="Y,X", help="walk through the output element at this position"
     )
     layer.add_argument("--channel", type=int, default=0, metavar="N", help="its channel, 0 unless given")
-    layer.add_argument("--weights", metavar="FILE", help="with --unit: weights.safetensors of a run")
+    layer.add_argument("--weights", metavar="RUN", help="with --unit: a run folder or a .safetensors file")
     layer.add_argument(
         "--image",
         metavar="IMAGE",

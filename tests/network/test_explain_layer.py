@@ -382,9 +382,15 @@ def test_weights_of_another_network(explain, weights, monkeypatch):
     monkeypatch.chdir(weights)
     save_file({"conv1.weight": np.zeros((6, 1, 3, 3), np.float32)}, "other.safetensors")
     Path("none.safetensors").write_bytes(b"nothing")
+    Path("folder").mkdir()
     for file, said in (
-        ("other", "the weight `conv1.weight` is 6x1x3x3, not 6x1x5x5"),
-        ("none", "holds no weights"),
+        ("other.safetensors", "the weight `conv1.weight` is 6x1x3x3, not 6x1x5x5"),
+        ("none.safetensors", "holds no weights"),
+        (
+            "absent.safetensors",
+            "there is no `absent.safetensors`\nhelp: give a run folder or a .safetensors file",
+        ),
+        ("folder", "folder is no run folder: it holds no run.json"),
     ):
-        words = ["--unit", "1,1", "--weights", f"{file}.safetensors", "--image", "digits:0"]
+        words = ["--unit", "1,1", "--weights", file, "--image", "digits:0"]
         assert said in explain(LENET, "conv1", *words)[2]
