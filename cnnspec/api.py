@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from cnnspec.language.record import record, replace
+from cnnspec.language.record import record
 from cnnspec.language.source import Source
 from cnnspec.network.check import Checked, check_file, check_source
 from cnnspec.network.evaluate import Unknown
@@ -102,10 +102,13 @@ class Network:
         Args:
             batch: the largest number of inputs in a step; the recipe's unless given.
             seed: what initial weights and dropout follow from; the recipe's unless given.
+
+        Raises:
+            ValueError: less than one input, or a negative seed.
         """
         from cnnspec.training import build_model
 
-        recipe = self.recipe if seed is None else replace(self.recipe, seed=seed)
+        recipe = _with_numbers(self.recipe, batch=batch, seed=seed)
         return build_model(self.graph, self.facts, recipe, batch=batch)
 
     def __str__(self) -> str:
@@ -171,15 +174,13 @@ def train(
         DataError: the data set cannot be read.
         Diverged: a loss is not finite.
         TrainingError: the folder cannot be written, or its run is another one.
+        ValueError: a number of epochs, samples or seed that no file could name.
     """
     from cnnspec import training
     from cnnspec.training.loop import ignore_step
     from cnnspec.training.train import ignore_epoch
 
-    given = {"epochs": epochs, "batch": batch, "seed": seed}
-    recipe = network.recipe
-    for setting, value in given.items():
-        recipe = recipe if value is None else recipe.changed(setting, value)
+    recipe = _with_numbers(network.recipe, epochs=epochs, batch=batch, seed=seed)
     on_epoch, each_step = callback or ignore_epoch, on_step or ignore_step
     if out is not None:
         from cnnspec.training.keep import train_in_folder
@@ -197,6 +198,22 @@ def train(
         )
     samples = training.load_data(recipe.data, data_dir) if data is None else data
     return training.train(network.graph, network.facts, recipe, samples, on_epoch=on_epoch, on_step=each_step)
+
+
+def _with_numbers(recipe: Recipe, **given: int | None) -> Recipe:
+    """The recipe with those numbers that are given.
+
+    Raises:
+        ValueError: one that no file could name.
+    """
+    for setting, value in given.items():
+        if value is None:
+            continue
+        least = 0 if setting == "seed" else 1
+        if value < least:
+            raise ValueError(f"`{setting}` must be at least {least}, not {value}")
+        recipe = recipe.changed(setting, value)
+    return recipe
 
 
 def _checked_again(network: Network) -> Checked:
@@ -261,9 +278,12 @@ class Run:
 
         Raises:
             TrainingError: the data cannot be read.
+            ValueError: there is no such part.
         """
         from cnnspec.training.evaluation import evaluate_samples, labelled
 
+        if part not in get_args(Part):
+            raise ValueError(f"there are the parts `test` and `train`, not `{part}`")
         x, labels = labelled(self._saved, self.network.recipe.data, part, data_dir)
         with self.compile(which) as model:
             return evaluate_samples(model, x, labels, self._saved)

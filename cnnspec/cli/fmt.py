@@ -13,11 +13,10 @@ from cnnspec.language.errors import SpecError
 from cnnspec.language.formatter import format_source
 from cnnspec.language.reading import STDIN, read
 from cnnspec.language.saving import save
+from cnnspec.language.source import Source
 
 if TYPE_CHECKING:
     import argparse
-
-    from cnnspec.language.source import Source
 
 SUMMARY = "bring files into one canonical form, and write shape claims"
 EXAMPLES = """examples:
@@ -79,6 +78,11 @@ def _format(name: str, arguments: argparse.Namespace) -> bool:
 
 
 def _claimed(source: Source, arguments: argparse.Namespace) -> Source:
+    """The text with claims, in its canonical form, in which each statement has a line of its own to end.
+
+    Raises:
+        SpecError: the file has faults; they are told at their places in the text as it was written.
+    """
     from cnnspec.network.check import check_source
     from cnnspec.network.claims import with_claims
 
@@ -86,7 +90,11 @@ def _claimed(source: Source, arguments: argparse.Namespace) -> Source:
     errors = [fault for fault in checked.diagnostics if fault.is_error and fault.code not in MENDED]
     if errors or checked.graph is None:
         raise SpecError(errors or checked.diagnostics)
-    return with_claims(source, checked.graph, checked.facts)
+    tidy = Source(source.name, format_source(source), source.path)
+    if tidy.text != source.text:
+        checked = check_source(tidy, arguments.set)
+    assert checked.graph is not None, "what is formatted is the same network"
+    return with_claims(tidy, checked.graph, checked.facts)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -77,16 +77,23 @@ class SavedRun:
         """The weights after the last finished epoch, or after the best one.
 
         Raises:
-            TrainingError: no epoch was finished, or the file is damaged.
+            TrainingError: no epoch was finished, or the file is gone or damaged.
+            ValueError: there are no such weights.
         """
-        path = self.folder.weights if which == "last" else self.folder.best
+        path = self._file_of(which)
         if not path.exists():
-            raise TrainingError(f"{path} is not there: no epoch of this run was finished")
+            why = "" if self.history else ": no epoch of this run was finished"
+            raise TrainingError(f"{path} is not there{why}")
         return {name: array.astype(np.float32) for name, array in read_arrays(path).arrays.items()}
+
+    def _file_of(self, which: Which) -> Path:
+        if which not in get_args(Which):
+            raise ValueError(f"there are weights `last` and `best`, not `{which}`")
+        return self.folder.weights if which == "last" else self.folder.best
 
     def epoch_of(self, which: Which) -> int:
         """The epoch that weights are from."""
-        path = self.folder.weights if which == "last" else self.folder.best
+        path = self._file_of(which)
         return int(json.loads(read_arrays(path).about)["epoch"])
 
     def compile(self, which: Which = "last", batch: int = 256) -> Model:

@@ -157,6 +157,15 @@ def test_wrong_uses_end_in_words(status, words, tmp_path, monkeypatch):
 # --- streams ---------------------------------------------------------------------------------------------
 
 
+def test_claims_are_written_in_one_go():
+    """Also at the end of a statement that shared its line until it was formatted."""
+    text = b"network N{input 1x8x8\nconv 4 3x3->relu\ndense 10 -> softmax}"
+    once = run("fmt", "--shapes", "-", data=text).stdout
+    assert b"conv 4 3x3 -> relu  : 4x6x6\n" in once
+    assert b"dense 10 -> softmax : 10\n" in once
+    assert run("fmt", "--shapes", "-", data=once).stdout == once
+
+
 def test_a_dash_reads_stdin():
     result = run("check", "-", data=FAULTY.encode())
     assert result.returncode == FINDINGS

@@ -164,6 +164,29 @@ def test_the_evaluation_is_that_of_the_logs_and_of_pytorch(run: str, torch, here
     assert third.precision == pytest.approx(((taken == 3) & (data.test_y == 3)).sum() / (taken == 3).sum())
 
 
+def test_what_a_run_has_not_is_refused(here: Path, tmp_path: Path):
+    run = cnnspec.load_run("runs/softmax")
+    with pytest.raises(ValueError, match="there are weights `last` and `best`, not `first`"):
+        run.weights("first")
+    with pytest.raises(ValueError, match="there are the parts `test` and `train`, not `all`"):
+        run.evaluate("all")
+    shutil.copytree(here / "runs" / "softmax", tmp_path / "run")
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"weights\.safetensors is not there$"):
+        cnnspec.load_run(tmp_path / "run").weights()
+
+
+@pytest.mark.parametrize(("setting", "value", "least"), [("epochs", 0, 1), ("batch", -1, 1), ("seed", -1, 0)])
+def test_numbers_that_no_file_could_name_are_refused(setting: str, value: int, least: int, here: Path):
+    network = cnnspec.load_run("runs/softmax").network
+    said = f"`{setting}` must be at least {least}, not {value}"
+    with pytest.raises(ValueError, match=said):
+        cnnspec.train(network, **{setting: value})
+    if setting != "epochs":
+        with pytest.raises(ValueError, match=said):
+            network.compile(**{setting: value})
+
+
 def test_the_command_prints_accuracy_classes_and_matrix(here: Path):
     status, out, error = spoken(here, "evaluate", "runs/softmax")
     assert (status, error) == (0, "")
