@@ -228,7 +228,8 @@ def test_folders_that_cannot_be_used_are_told(words: tuple[str, ...], message: s
     for name in ("broken", "bare", "damaged", "mixed"):
         shutil.copytree(here / "runs" / "softmax", here / name, dirs_exist_ok=True)
     (here / "broken" / "run.json").write_text("{")
-    (here / "bare" / "weights.safetensors").unlink(missing_ok=True)
+    for name in ("weights.safetensors", "metrics.csv", "metrics.jsonl", "times.csv"):
+        (here / "bare" / name).unlink(missing_ok=True)
     weights = here / "damaged" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     record = here / "mixed" / "run.json"
