@@ -34,6 +34,8 @@ EXAMPLES = """examples:
   cnnspec explain --json conv | jq '.topics[0].options'
 """
 
+SHOWN: Final = 4
+"""Layers and settings that are named of those that have an option."""
 SCHEMA: Final = "cnnspec-explain-1"
 WIDTH: Final = 100
 """Columns that text is set in on a wide terminal."""
@@ -89,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         names = [topic.name for topic in known]
         help = (
             _of_file(word)
+            or _of_option(word, known)
             or "; ".join(did_you_mean(word, names))
             or "`cnnspec explain --list` shows all of them"
         )
@@ -112,6 +115,21 @@ def _is_file(word: str) -> bool:
 
 def _of_file(word: str) -> str:
     return f"name a layer of it: `cnnspec explain {word} conv1`" if word.endswith(".cnn") else ""
+
+
+def _of_option(word: str, known: Sequence[Topic]) -> str:
+    """Where an option is explained: at the layers and settings that have it."""
+    owners = [topic.name for topic in known if word in _options(topic)]
+    if not owners:
+        return ""
+    shown = ", ".join(f"`{name}`" for name in owners[:SHOWN]) + (", ..." if len(owners) > SHOWN else "")
+    return f"it is an option of {shown}: `cnnspec explain {owners[0]}` has it"
+
+
+def _options(topic: Topic) -> list[str]:
+    options = topic.record.get("options", [])
+    assert isinstance(options, list)
+    return [option["name"] for option in options]
 
 
 def _head(topic: Topic) -> dict[str, object]:

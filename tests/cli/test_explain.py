@@ -199,6 +199,13 @@ def test_unknown_word_names_a_close_one(capsys, word, meant):
     assert f"help: did you mean `{meant}`" in text
 
 
+def test_an_option_is_told_where_it_is_explained(capsys):
+    text = refused(capsys, "nesterov")
+    assert "help: it is an option of `sgd`: `cnnspec explain sgd` has it" in text
+    assert main(["explain", "sgd"]) == 0
+    assert "| nesterov " in capsys.readouterr().out
+
+
 def test_unknown_word_that_resembles_nothing_is_told_of_the_list(capsys):
     assert "help: `cnnspec explain --list` shows all of them" in refused(capsys, "xyzzyxyzzy")
 
