@@ -7,7 +7,6 @@ import io
 import keyword
 import random
 import tokenize
-from collections import Counter
 from html.parser import HTMLParser
 
 import numpy as np
@@ -24,6 +23,7 @@ from cnnspec.network.check import check_source
 from cnnspec.network.graph import UseSite
 from cnnspec.render import to_dot
 from cnnspec.training.report.markup import element, table
+from tests.bridges.programs import MARK, DiffersError, assert_alike
 from tests.render import pictures
 
 EXPORTERS = {"torch": torch_source, "numpy": numpy_source, "keras": keras_source}
@@ -42,6 +42,9 @@ NASTY = [
     '"""\nimport os\n"""',
     "'''; evil(); '''",
     "x\nevil()",
+    "x\nevil = 1",
+    '"\nevil = 1\n"',
+    '", evil := 1, "',
     "x\r\nevil()\x0cevil()",
     "\\",
     'ends in a backslash\\"',
@@ -86,6 +89,8 @@ NASTY = [
     "ｆｏｒｗａｒｄ",
     "",
     " ",
+    "_",
+    "___",
     "x" * 500,
     "0; evil()",
     *keyword.kwlist,
@@ -116,45 +121,64 @@ def renamed(graph, word):
     return replace(graph, name=word, nodes=tuple(nodes))
 
 
-def statements(text):
-    """How often each kind of part is in a program, and the comments at its head.
-
-    How many steps stand on a line depends on the length of names: assignments and variables are not counted.
-    """
+def assert_same_program(plain, text, *, comments=True):
+    """The same statements, and as many lines of comments at the head."""
     ast.parse(text.encode("utf-8"))  # as a file, where a comment may name an encoding
-    parts = Counter(type(node).__name__ for node in ast.walk(ast.parse(text)))
-    for layout in ("Assign", "Name", "Load", "Store", "Tuple"):
-        parts.pop(layout, None)
+    assert_alike(plain, text)
+    assert not comments or remarks(text) == remarks(plain)
+
+
+def remarks(text):
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return parts, sum(token.type == tokenize.COMMENT and token.start[1] == 0 for token in tokens)
+    return sum(token.type == tokenize.COMMENT and token.start[1] == 0 for token in tokens)
 
 
 @pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.campaign)])
 @pytest.mark.parametrize("system", EXPORTERS)
 def test_no_name_becomes_code(system, step):
     graph, facts = network()
-    plain = statements(EXPORTERS[system].to_source(renamed(graph, "word"), facts, ["word"] * 3).text)
+    plain = EXPORTERS[system].to_source(renamed(graph, MARK), facts, [MARK] * 3).text
     for word in strings(step):
         text = EXPORTERS[system].to_source(renamed(graph, word), facts, [word] * 3).text
-        assert statements(text) == plain, word
+        assert_same_program(plain, text)
 
 
 @pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.campaign)])
 @pytest.mark.parametrize("system", EXPORTERS)
 def test_no_file_name_and_no_comment_becomes_code(system, step):
-    plain = None
-    for word in ["word", *strings(step)]:
+    plain = EXPORTERS[system].to_source(*network(), ["A comment."]).text
+    for word in strings(step):
         lines = "".join(f"# {part}\n" for part in word.split("\n")[:1])
         source = Source(f"specs/{word}.cnn", lines + TEXT)
         checked = check_source(source)
         if not checked.ok:  # a comment cannot hold every character
             source = Source(f"specs/{word}.cnn", TEXT)
             checked = check_source(source)
-        text = EXPORTERS[system].to_source(*checked.network(), about(source)[:1]).text
-        plain = plain or statements(text)
-        assert statements(text) == plain, word
+        named = EXPORTERS[system].to_source(*checked.network(), about(source)[:1]).text
+        assert_same_program(plain, named)
         everything = EXPORTERS[system].to_source(*checked.network(), about(source)).text
-        assert statements(everything)[0] == plain[0], word
+        assert_same_program(plain, everything, comments=False)
+
+
+@pytest.mark.parametrize("statement", ["evil = 1", "evil()", "import os", "x = evil(x)", "self.evil = 1"])
+@pytest.mark.parametrize("system", EXPORTERS)
+def test_one_statement_more_is_seen_wherever_it_stands(system, statement):
+    """The comparison itself: a statement before any line of the network's own part."""
+    plain = EXPORTERS[system].to_source(renamed(network()[0], MARK), network()[1], [MARK]).text
+    lines = plain.splitlines()
+    seen = 0
+    for number in range(len(lines))[-54::3]:
+        indent = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
+        text = "\n".join([*lines[:number], indent + statement, *lines[number:]]) + "\n"
+        try:
+            ast.parse(text)
+        except SyntaxError:
+            continue
+        if ast.dump(ast.parse(text)) != ast.dump(ast.parse(plain)):  # it is no part of a text
+            seen += 1
+            with pytest.raises(DiffersError):
+                assert_alike(plain, text)
+    assert seen > 5
 
 
 @pytest.mark.parametrize("word", [w for w in NASTY if w.isidentifier() and w.isascii()][:24:2])

@@ -38,7 +38,7 @@ class Namespace:
     def add(self, name: str) -> str:
         """The identifier for a name, which is taken from now on."""
         plain = identifier(name)
-        plain = f"n{plain}" if plain.startswith("__") else plain
+        plain = f"n{plain}" if plain == "_" or plain.startswith("__") else plain
         chosen = next(
             one for one in self._candidates(plain) if one not in self._taken and not is_reserved(one)
         )
