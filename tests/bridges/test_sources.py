@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 
 from cnnspec.bridges import numpy_source, torch_source
 from cnnspec.bridges.source.file import about
@@ -22,7 +24,7 @@ from tests.support.exported import by_source, drawn, gradients_apart, load
 from tests.support.random_graphs import check_text
 from tests.support.random_networks import random_network
 from tests.support.random_programs import random_program
-from tests.support.three_ways import by_torch, farthest
+from tests.support.three_ways import by_onnx, by_torch, farthest
 from tests.zoo.small import SMALL
 from tests.zoo.specs import SPECS
 
@@ -36,11 +38,15 @@ SPECS_TO_TRY = [pytest.param(name, marks=pytest.mark.campaign) if name in LARGE 
 
 
 def assert_source_alike(graph, facts, count=3, scale=0.3):
+    """NumPy, the PyTorch source and ONNX Runtime, or as near as PyTorch's float32 comes to its float64."""
     x, weights, ours = drawn(graph, facts, count, scale)
-    theirs = by_source(graph, facts, weights, x)
-    if farthest(ours, theirs) > TOLERANCE:
+    theirs, runtime = by_source(graph, facts, weights, x), by_onnx(graph, facts, weights, x)
+    pairs = (ours, theirs), (ours, runtime), (theirs, runtime)
+    apart = max(farthest(one, other) for one, other in pairs)
+    if apart > TOLERANCE:
         exact = by_torch(graph, facts, weights, x, "float64")
         assert farthest(by_source(graph, facts, weights, x, "float64"), exact) < 1e-9
+        assert apart <= 20 * farthest(theirs, exact)
 
 
 def is_random(graph):
