@@ -22,7 +22,7 @@ from tests.support.models import as_tuple  # noqa: E402
 from tests.support.random_graphs import check_text  # noqa: E402
 from tests.support.random_networks import random_network  # noqa: E402
 from tests.support.random_programs import random_program  # noqa: E402
-from tests.support.three_ways import farthest  # noqa: E402
+from tests.support.three_ways import by_torch, farthest  # noqa: E402
 from tests.zoo.small import SMALL  # noqa: E402
 from tests.zoo.specs import SPECS  # noqa: E402
 
@@ -34,7 +34,10 @@ QUICK = [
 
 
 def assert_alike(graph, facts, tmp_path, scale=0.3):
-    """Where Keras can say all layers; the weights go by their file."""
+    """Where Keras can say all layers; the weights go by their file.
+
+    To 1e-4, or as near as PyTorch's float32 comes to its own float64.
+    """
     from safetensors.numpy import save_file
 
     x, weights, ours = drawn(graph, facts, count=2, scale=scale)
@@ -52,7 +55,10 @@ def assert_alike(graph, facts, tmp_path, scale=0.3):
         given = [np.moveaxis(array, 1, -1) for array in x]
         y = model(given if len(given) > 1 else given[0], training=False)
     theirs = tuple(np.moveaxis(array.numpy(), -1, 1) for array in (y if isinstance(y, list) else [y]))
-    assert farthest(as_tuple(ours), theirs) < TOLERANCE
+    apart = farthest(as_tuple(ours), theirs)
+    if apart > TOLERANCE:
+        exact = by_torch(graph, facts, weights, x, "float64")
+        assert apart <= 10 * farthest(by_torch(graph, facts, weights, x), exact)
 
 
 @pytest.mark.parametrize("case", QUICK, ids=[names(case) for case in CASES])

@@ -69,6 +69,12 @@ def _window(windows: Sequence[AxisWindow]) -> tuple[tuple[Arg, ...], str]:
     return args, NAMED if plain else f"{{me}}({zeros_around(_ends(windows))}({{0}}))"
 
 
+def _refuse_dilated_strides(windows: Sequence[AxisWindow]) -> None:
+    """Keras' layers take a stride or a dilation above 1, on whichever axes, not both."""
+    if any(w.stride > 1 for w in windows) and any(w.dilation > 1 for w in windows):
+        raise NotCovered("it has no stride together with dilation", option="dilation")
+
+
 @CODES.says(Conv)
 def conv(layer: Conv, shape: Shape) -> KerasCode:
     """`Conv2D` and its like, behind `ops.pad` where the padding is not Keras' own."""
@@ -83,6 +89,7 @@ def conv(layer: Conv, shape: Shape) -> KerasCode:
         size = positional("kernel_size", tuple(w.kernel for w in windows))
         name = "TableConv"
         return KerasCode(form, name, (*first, size, *args, bias), helpers=(name,), variables=own)
+    _refuse_dilated_strides(windows)
     more = (positional("filters", layer.channels), kernel, *args, Arg("groups", layer.groups, 1), bias)
     return KerasCode(form, f"layers.Conv{axes_of(shape)}D", more, variables=variables)
 
@@ -94,6 +101,7 @@ def _depthwise(layer: Depthwise, shape: Shape) -> KerasCode:
     alike = len({w.stride for w in windows}) == 1
     if axes_of(shape) > 2 or not alike:
         return conv(layer.conv(shape), shape)
+    _refuse_dilated_strides(windows)
     args, form = _window(windows)
     channels = shape[0]
 
@@ -115,6 +123,7 @@ def _conv_transpose(layer: ConvTranspose, shape: Shape) -> KerasCode:
     if layer.groups > 1:
         raise NotCovered("it has no groups", option="groups")
     windows = layer.window(shape)
+    _refuse_dilated_strides(windows)
     ends = []
     for window in windows:
         made_more = max(window.stride - window.reach, 0)
