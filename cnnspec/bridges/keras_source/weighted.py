@@ -35,7 +35,7 @@ from cnnspec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, Lay
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
 from cnnspec.layers.regularization import Dropout
 from cnnspec.layers.scaling import Scale
-from cnnspec.layers.transposed import ConvTranspose
+from cnnspec.layers.transposed import ConvTranspose, TransposedWindow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def _window(windows: Sequence[AxisWindow]) -> tuple[tuple[Arg, ...], str]:
     return args, NAMED if plain else f"{{me}}({zeros_around(_ends(windows))}({{0}}))"
 
 
-def _refuse_dilated_strides(windows: Sequence[AxisWindow]) -> None:
+def _refuse_dilated_strides(windows: Sequence[AxisWindow | TransposedWindow]) -> None:
     """Keras' layers take a stride or a dilation above 1, on whichever axes, not both."""
     if any(w.stride > 1 for w in windows) and any(w.dilation > 1 for w in windows):
         raise NotCovered("it has no stride together with dilation", option="dilation")
