@@ -35,7 +35,8 @@ from cnnspec.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, Lay
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
 from cnnspec.layers.regularization import Dropout
 from cnnspec.layers.scaling import Scale
-from cnnspec.layers.transposed import ConvTranspose, TransposedWindow
+from cnnspec.layers.transposed import ConvTranspose
+from cnnspec.layers.windows import TransposedWindow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
