@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnspec.numpy_backend.kernels.base import Run
-from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.kernels.losses import Tally, add_up
 from cnnspec.numpy_backend.meetings import Meeting, in_step
 from cnnspec.numpy_backend.memory import allocate
 from cnnspec.numpy_backend.program import Program, Tables
@@ -86,11 +86,11 @@ class Bench:
         """
         pieces = list(enumerate(share.pieces))
         hold: Callable[[Run], None] = partial(meeting.hold, self.worker)
-        total = Tally()
+        tallies = []
         for group in [pieces] if call.together else [[piece] for piece in pieces]:
             passes = [self._begin(task, number, images, share, call, meeting) for number, images in group]
-            total += in_step(passes, hold)
-        return total
+            tallies.append(in_step(passes, hold))
+        return add_up(tallies)
 
     def _begin(
         self, task: Task, number: int, images: slice, share: Share, call: Call, meeting: Meeting

@@ -42,12 +42,12 @@ def blas_threads(count: int) -> Iterator[None]:
     The libraries are looked up once: entering then costs about a microsecond, where
     `threadpoolctl.threadpool_limits` costs hundreds.
     """
-    libraries = _controller().lib_controllers
-    before = [library.get_num_threads() for library in libraries]
-    for library in libraries:
+    before = [(library, library.get_num_threads()) for library in _controller().lib_controllers]
+    others = [(library, threads) for library, threads in before if threads != count]
+    for library, _ in others:
         library.set_num_threads(count)
     try:
         yield
     finally:
-        for library, threads in zip(libraries, before, strict=True):
+        for library, threads in others:
             library.set_num_threads(threads)

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from cnnspec.numpy_backend.kernels.base import Array, Council, Moment, Run, Way
-from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.kernels.losses import Tally, add_up
 
 if TYPE_CHECKING:
     from cnnspec.numpy_backend.memory import Allocator
@@ -78,7 +78,7 @@ def in_step(passes: Sequence[Pass], hold: Callable[[Run], None]) -> Tally:
             except StopIteration as end:
                 tallies.append(end.value)
         if combine is None:
-            return sum(tallies, Tally())
+            return add_up(tallies)
         hold(combine)
 
 

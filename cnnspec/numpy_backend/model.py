@@ -16,7 +16,7 @@ from cnnspec.numpy_backend.blas import blas_threads
 from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.numpy_backend.fusion import fold
 from cnnspec.numpy_backend.kernels.base import Array
-from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally
+from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally, add_up
 from cnnspec.numpy_backend.meetings import Exchanges
 from cnnspec.numpy_backend.memory import ALIGNMENT, Allocator
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
@@ -162,18 +162,21 @@ class Model:
         self._stopped = memory.zeros((1,), np.uint8)
 
     def _weights_of(self, arrays: Mapping[str, Array], i: int, memory: Allocator) -> dict[str, Array]:
-        """The arrays that a node computes with: the public ones, or copies with a batch norm folded in."""
+        """The arrays that a node computes with: the public ones, or copies with other layers folded in."""
         graph, facts = self.plan.graph, self.plan.facts
         own = of_node(arrays, graph.nodes[i].name, tuple(w.name for w in facts.layers[i].weights))
-        if i not in self.plan.fusion.norms:
+        folded = self.plan.fusion.folded.get(i)
+        if folded is None:
             return own
-        norm = self.plan.fusion.norms[i]
-        layer = graph.nodes[norm].layer
-        assert isinstance(layer, BatchNorm)
-        state = of_node(arrays, graph.nodes[norm].name, tuple(w.name for w in facts.layers[norm].weights))
-        folded, run = fold(self.plan.kernels[i], own, layer, state, memory)
+        norm = None
+        if folded.norm is not None:
+            layer = graph.nodes[folded.norm].layer
+            assert isinstance(layer, BatchNorm)
+            names = tuple(w.name for w in facts.layers[folded.norm].weights)
+            norm = layer, of_node(arrays, graph.nodes[folded.norm].name, names)
+        new, run = fold(self.plan.kernels[i], own, folded, norm, memory)
         self._prepare.append(run)
-        return folded
+        return new
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -309,7 +312,7 @@ class Model:
                     run()
                 self._weights.fresh = False
             tallies = [crew.run(task, shares, call) for shares in self._rounds(task, count)]
-        return sum(tallies, Tally())
+        return add_up(tallies)
 
     def _hired(self) -> Threads | Processes:
         """The crew, whose workers begin to live when there is work for them."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnspec.layers import product
 from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, Way, nothing
-from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.kernels.losses import NO_TALLY
 from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ class Program:
         yield from self._run(self._forward)
         if out is not None:
             _copy_all(self._outputs, out)
-        return Tally()
+        return NO_TALLY
 
     def backward(self, gradients: Arrays, out: Arrays) -> Pass:
         """From the gradients of the outputs to those of the inputs, adding up those of the weights."""
         _copy_all(gradients, self._gradients_out)
         yield from self._run(self._backward)
         _copy_all(self._gradients_in, out)
-        return Tally()
+        return NO_TALLY
 
     def loss(self, targets: Targets) -> Pass:
         """Run the network up to its logits, and tally the loss."""

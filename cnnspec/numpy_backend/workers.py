@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from cnnspec.numpy_backend.kernels.base import nothing
-from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.kernels.losses import NO_TALLY, Tally, add_up
 from cnnspec.numpy_backend.meetings import Meeting, Stopped
 
 if TYPE_CHECKING:
@@ -41,14 +41,16 @@ class Threads:
         Raises:
             BaseException: what a worker raised.
         """
-        tallies = [Tally()] * len(shares)
+        if len(shares) == 1:
+            return self._benches[0].carry_out(task, shares[0], call, Meeting(1))
+        tallies = [NO_TALLY] * len(shares)
         meeting = Meeting(len(shares))
 
         def job(worker: int) -> None:
             tallies[worker] = self._benches[worker].carry_out(task, shares[worker], call, meeting)
 
         self._workers.run(job, len(shares), meeting.stop)
-        return sum(tallies, Tally())
+        return add_up(tallies)
 
     def close(self) -> None:
         """End the threads; a later `run` starts new ones."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnspec.layers.activations import Relu
+from cnnspec.layers.activations import Relu, Sigmoid, Tanh
 from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.depthwise import Depthwise
 from cnnspec.layers.normalization import BatchNorm
+from cnnspec.layers.pooling import AvgPool, MaxPool
+from cnnspec.layers.shapes import Flatten
 from cnnspec.layers.transposed import ConvTranspose
 from cnnspec.numpy_backend import make_plan
 from tests.support.graphs import sequential
@@ -107,3 +109,72 @@ def test_weights_of_a_model_that_only_predicts_are_changed_by_assignment_alone()
     model, _ = models(LINEAR[0], training=False)
     with pytest.raises(ValueError, match="read-only"):
         model.weights["conv1.bias"][...] = 0
+
+
+# --- scales in the weights ------------------------------------------------------------------------------
+
+LECUN = Tanh(amplitude=1.7159, slope=2 / 3)
+FIRST = Conv(channels=6, kernel=3, padding=1)
+POINT, DENSE = Conv(channels=5, kernel=1), Dense(units=9)
+CHAINS = {
+    "between two": (FIRST, Sigmoid(), Conv(channels=5, kernel=(3, 2), stride=2)),
+    "without biases": (FIRST.replaced(bias=False), Sigmoid(), Conv(channels=5, kernel=3, bias=False)),
+    "across a mean": (FIRST, Sigmoid(), AvgPool(kernel=2, stride=2), POINT),
+    "across a maximum": (FIRST, Sigmoid(), MaxPool(kernel=3, padding=1), Flatten(), DENSE),
+    "with amplitude and slope": (FIRST, LECUN, AvgPool(kernel=(2, 3), stride=1), Dense(units=9, bias=False)),
+    "of groups": (FIRST, Sigmoid(), Conv(channels=4, kernel=3, groups=2), Sigmoid(), Depthwise(kernel=2)),
+    "no shift into padding": (FIRST, LECUN, Conv(channels=5, kernel=3, padding=1)),
+    "into a transposed one": (FIRST, LECUN, ConvTranspose(channels=3, kernel=3, stride=2, bias=False)),
+    "of a transposed one": (ConvTranspose(channels=6, kernel=2, groups=2), Sigmoid(), POINT),
+    "with batch norms": (FIRST, BatchNorm(), Sigmoid(), Conv(channels=5, kernel=2, bias=False), BatchNorm()),
+    "several in a row": (
+        Flatten(),
+        DENSE,
+        Sigmoid(),
+        Dense(units=8),
+        LECUN,
+        Dense(units=7),
+        Sigmoid(),
+        DENSE,
+    ),
+    "of means alone": (FIRST, AvgPool(kernel=2, stride=1), MaxPool(kernel=2), AvgPool(kernel=2), DENSE),
+}
+
+
+@pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
+@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_scales_in_the_weights_give_what_they_give_by_themselves(layers, dtype, close):
+    fused, apart = models(*layers, training=False, dtype=dtype)
+    with fused, apart:
+        assert fused.plan.fusion.bare
+        assert any("the scales of" in step.algorithm for step in fused.plan.steps)
+        for _ in range(2):
+            assert distance(fused.predict(images()), apart.predict(images())) < close
+            for model in (fused, apart):
+                for name, array in model.weights.items():
+                    model.weights[name] = array * 1.5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "input 2x6x5; conv 3 3x3 -> sigmoid -> conv 3 3x3 padding=1",
+        "input 2x6x5; conv 3 3x3 -> sigmoid -> conv_transpose 3 3x3",
+        "input 2x6x5; conv 3 3x3 -> sigmoid -> relu -> conv 3 1x1",
+        "input 2x6x5; conv 3 3x3 -> sigmoid -> avgpool 2x2 padding=1 -> conv 3 1x1",
+        "input 2x5x5; conv 3 1x1 -> sigmoid -> avgpool 2x2 ceil=true -> conv 3 1x1",
+        "input 2x6x5; conv 3 3x3 -> sigmoid",
+        "input 2x6x5; sigmoid -> conv 3 3x3",
+        "input 2x6x5; conv 3 3x3; a = sigmoid; b = conv 3 1x1; add a b",
+        "input 2x6x5; conv 3 3x3; a = sigmoid; b = conv 3 1x1; output a b",
+        "input 2x6x5; a = conv 3 3x3; sigmoid; b = conv 3 1x1; add a b",
+        "input 2x6x5; conv 3 3x3 -> tanh -> conv 3 3x3",
+    ],
+)
+def test_scales_stay_where_nobody_can_take_them_in(body):
+    network = check_text("network Case {\n" + body.replace("; ", "\n") + "\n}\n")
+    assert not make_plan(*network, batch=4, training=False).fusion.bare
+
+
+def test_training_keeps_its_scales():
+    assert not make_plan(*sequential(SHAPE, *CHAINS["between two"]), batch=4).fusion.bare

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnspec.layers import Layer
+from cnnspec.layers import Layer, Shape
 from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from cnnspec.numpy_backend.kernels.base import (
     Array,
+    Bare,
     Kernel,
     Run,
     Scratch,
@@ -69,6 +70,11 @@ class SigmoidKernel(_Elementwise):
     algorithm = "tanh"
     why = "(1 + tanh(x/2)) / 2 is faster than by exp"
 
+    @classmethod
+    def bare(cls, layer: Layer, inputs: tuple[Shape, ...]) -> Bare:
+        """`y = (1 + t) / 2`, `t = tanh(x / 2)`."""
+        return Bare(BareTanhKernel, takes=0.5, scale=0.5, shift=0.5)
+
     def forward(self, at: Site) -> Run:
         """`y = (1 + tanh(x / 2)) / 2`."""
         return in_turn(self._value(x, y) for x, y in cut(at.x[0], at.y))
@@ -101,12 +107,42 @@ class SigmoidKernel(_Elementwise):
         return run
 
 
+class BareTanhKernel(_Elementwise):
+    """`y = tanh(x)`, of layers whose scales are in the weights of others."""
+
+    algorithm = "tanh"
+    why = "its scales are in the weights beside it"
+
+    def forward(self, at: Site) -> Run:
+        """`y = tanh(x)`."""
+        return in_turn(_tanh(x, y) for x, y in cut(at.x[0], at.y))
+
+    def backward(self, at: Site) -> Run:
+        """There is none: scales are taken in by others for inference alone."""
+        raise NotImplementedError
+
+
+def _tanh(x: Array, y: Array) -> Run:
+    def run() -> None:
+        np.tanh(x, out=y)
+
+    return run
+
+
 @computes(Tanh)
 class TanhKernel(_Elementwise):
     """`y = a tanh(s x)`, with amplitude `a` and slope `s`."""
 
     layer: Tanh
     algorithm = "tanh"
+
+    @classmethod
+    def bare(cls, layer: Layer, inputs: tuple[Shape, ...]) -> Bare | None:
+        """`y = a t`, `t = tanh(s x)`."""
+        assert isinstance(layer, Tanh)
+        if layer.amplitude == layer.slope == 1 or min(layer.amplitude, layer.slope) <= 0:
+            return None
+        return Bare(BareTanhKernel, takes=layer.slope, scale=layer.amplitude)
 
     def forward(self, at: Site) -> Run:
         """`y = a tanh(s x)`."""
@@ -120,10 +156,7 @@ class TanhKernel(_Elementwise):
             np.tanh(y, out=y)
             np.multiply(y, amplitude, out=y)
 
-        def run_plain() -> None:
-            np.tanh(x, out=y)
-
-        return run_plain if amplitude == slope == 1 else run
+        return _tanh(x, y) if amplitude == slope == 1 else run
 
     def backward(self, at: Site) -> Run:
         """`dx = dy (a s - (s / a) y^2)`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -171,6 +171,19 @@ class Council:
 L = TypeVar("L", bound=Layer)
 
 
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """What is left of a layer whose scales are computed elsewhere.
+
+    The layer gives `scale * kind(takes * x) + shift`; both scales are above 0.
+    """
+
+    kind: type[Kernel[Any]]
+    takes: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
 class Kernel(ABC, Generic[L]):
     """How one use of a layer kind is computed."""
 
@@ -229,6 +242,21 @@ class Kernel(ABC, Generic[L]):
     def work(cls, layer: L, inputs: tuple[Shape, ...], tile: Shape, images: int) -> Work:
         """What it does for a piece of so many images; of kernels between which there is a choice."""
         raise NotImplementedError
+
+    @classmethod
+    def bare(cls, layer: L, inputs: tuple[Shape, ...]) -> Bare | None:
+        """A cheaper kernel that gives the same but for scales, which linear layers beside it can take in."""
+        return None
+
+    @classmethod
+    def commutes(cls, layer: L, inputs: tuple[Shape, ...]) -> bool:
+        """Whether it gives `s y + t` for `s x + t`, if it gives `y` for `x` and `s` is above 0."""
+        return cls.view
+
+    @classmethod
+    def takes_shift(cls, layer: L, inputs: tuple[Shape, ...]) -> bool:
+        """Of a kernel that `folds`: whether a number added to its input is one added to its bias."""
+        return False
 
     @classmethod
     def margin(cls, layer: L, shape: Shape) -> Margin:

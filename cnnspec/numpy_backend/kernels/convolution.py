@@ -43,7 +43,7 @@ from cnnspec.numpy_backend.kernels.stacks import (
     stack_scratch,
 )
 from cnnspec.numpy_backend.kernels.toeplitz import Toeplitz
-from cnnspec.numpy_backend.kernels.windows import TiledAxis
+from cnnspec.numpy_backend.kernels.windows import TiledAxis, within
 from cnnspec.numpy_backend.kernels.winograd import WinogradF2, WinogradF4, WinogradKernel
 
 
@@ -105,6 +105,11 @@ class ConvKernel(Kernel[Conv]):
             weights=matrix.rows * columns / product(matrix.tile),
             strided=positions * layer.channels if tile and not cls.tiled else 0.0,
         )
+
+    @classmethod
+    def takes_shift(cls, layer: Conv, inputs: tuple[Shape, ...]) -> bool:
+        """Where no output sees the zeros around the map."""
+        return within(layer.window(*inputs))
 
     @classmethod
     def margin(cls, layer: Conv, shape: Shape) -> Margin:

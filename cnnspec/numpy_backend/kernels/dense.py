@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cnnspec.layers import Shape
 from cnnspec.layers.dense import Dense, Rbf
 from cnnspec.numpy_backend.kernels.base import (
     Array,
@@ -28,6 +29,11 @@ class DenseKernel(Kernel[Dense]):
     keeps_input = True
     folds = True
     algorithm = "matrix product"
+
+    @classmethod
+    def takes_shift(cls, layer: Dense, inputs: tuple[Shape, ...]) -> bool:
+        """Every unit sees all of its input."""
+        return True
 
     def forward(self, at: Site) -> Run:
         """`y = W x + b`."""

@@ -30,6 +30,7 @@ from cnnspec.numpy_backend.kernels.base import (
 )
 from cnnspec.numpy_backend.kernels.blocks import Block, Blocks, Part
 from cnnspec.numpy_backend.kernels.rows import RowProducts
+from cnnspec.numpy_backend.kernels.windows import within
 
 D = TypeVar("D", bound=Depthwise | Conv)
 
@@ -59,6 +60,11 @@ class DepthwiseKernel(Kernel[D]):
     def windows(self) -> tuple[AxisWindow, ...]:
         """The window on every axis."""
         return self.layer.window(self.inputs[0].shape)
+
+    @classmethod
+    def takes_shift(cls, layer: D, inputs: tuple[Shape, ...]) -> bool:
+        """Where no output sees the zeros around the map."""
+        return within(layer.window(*inputs))
 
     def scratch(self) -> tuple[Scratch, ...]:
         """Copies of some channels and their products, for either way to compute them, and room for sums."""

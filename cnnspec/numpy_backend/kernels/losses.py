@@ -19,7 +19,7 @@ from cnnspec.numpy_backend.kernels.base import Array, Scratch
 from cnnspec.recipe.learning import CrossEntropy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -57,6 +57,16 @@ class Tally:
             self.absolute + other.absolute,
             self.squared + other.squared,
         )
+
+
+NO_TALLY: Final = Tally()
+"""What a pass without a loss adds."""
+
+
+def add_up(tallies: Sequence[Tally]) -> Tally:
+    """The sum of one or more."""
+    first, *others = tallies
+    return sum(others, first)
 
 
 class LossKernel(ABC):

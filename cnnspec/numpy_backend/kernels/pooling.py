@@ -10,6 +10,7 @@ from cnnspec.layers import Shape, product
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
 from cnnspec.numpy_backend.kernels.base import (
     Array,
+    Bare,
     Index,
     Margin,
     Run,
@@ -33,6 +34,11 @@ class MaxPoolKernel(PoolKernel[P]):
 
     keeps_input = True
     keeps_output = True
+
+    @classmethod
+    def commutes(cls, layer: P, inputs: tuple[Shape, ...]) -> bool:
+        """The largest stays the largest."""
+        return True
 
     @property
     def _by_axes(self) -> bool:
@@ -221,6 +227,19 @@ class MeanKernel(PoolKernel[P]):
 class AvgPoolKernel(MeanKernel[AvgPool]):
     """The mean of each window, in which padding counts or not; what `ceil` adds behind it never does."""
 
+    @classmethod
+    def commutes(cls, layer: AvgPool, inputs: tuple[Shape, ...]) -> bool:
+        """Where every window lies within the map, so that all have the same number of elements."""
+        axes = zip(layer.window(*inputs), inputs[0][1:], layer.infer(*inputs)[1:], strict=True)
+        return all(w.before == 0 and w.seen(outputs - 1).stop <= n for w, n, outputs in axes)
+
+    @classmethod
+    def bare(cls, layer: AvgPool, inputs: tuple[Shape, ...]) -> Bare | None:
+        """The sum."""
+        if not cls.commutes(layer, inputs):
+            return None
+        return Bare(SumPoolKernel, scale=1 / product(tuple(w.kernel for w in layer.window(*inputs))))
+
     def counted(self) -> Margin:
         """The map, with its padding where that counts."""
         if not self.layer.count_padding:
@@ -229,6 +248,20 @@ class AvgPoolKernel(MeanKernel[AvgPool]):
         return tuple(
             (-w.before, n + w.after) for n, w in zip(shape[1:], self.layer.window(shape), strict=True)
         )
+
+
+class SumPoolKernel(AvgPoolKernel):
+    """The sum of each window, in the place of a mean whose divisor is in the weights of another layer."""
+
+    why = "its divisor is in the weights behind it"
+
+    def forward(self, at: Site) -> Run:
+        """`y_o = sum_k x_(o,k)`."""
+        return self.summing(at.x[0], at.y)
+
+    def backward(self, at: Site) -> Run:
+        """There is none: scales are taken in by others for inference alone."""
+        raise NotImplementedError
 
 
 @computes(L2Pool)

@@ -28,6 +28,11 @@ class Reach:
         return Reach(slice(first, first + (stop - start - 1) * step + 1, step), slice(start, stop))
 
 
+def within(windows: tuple[AxisWindow, ...]) -> bool:
+    """Whether windows never look beyond the map: there is no padding."""
+    return all(window.before == window.after == 0 for window in windows)
+
+
 def reaches(sight: AxisSight, n: int, outputs: int) -> list[Reach | None]:
     """For each place of a window, or of each bin of a period, where it lies inside a map of `n`.
 

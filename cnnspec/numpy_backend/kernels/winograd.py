@@ -44,6 +44,7 @@ from cnnspec.numpy_backend.kernels.base import (
     multiplying,
 )
 from cnnspec.numpy_backend.kernels.cook_toom import POINTS, filtering
+from cnnspec.numpy_backend.kernels.windows import within
 from cnnspec.numpy_backend.kernels.winograd_tiles import (
     CHUNK,
     Block,
@@ -111,6 +112,11 @@ class WinogradKernel(Kernel[Conv]):
     def writes_tiles(cls, layer: Conv, shape: Shape, tile: Shape) -> bool:
         """Whether its own tiles are made of such tiles: then it costs nothing."""
         return all(cls.tile % side == 0 for side in tile)
+
+    @classmethod
+    def takes_shift(cls, layer: Conv, inputs: tuple[Shape, ...]) -> bool:
+        """Where no output sees the zeros around the map."""
+        return within(layer.window(*inputs))
 
     def scratch(self) -> tuple[Scratch, ...]:
         """Values and products of a block, two chunks, dU, and room for sums, whatever the images."""
