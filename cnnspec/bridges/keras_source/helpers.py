@@ -29,6 +29,33 @@ def local_response_norm(x, size, alpha, beta, k):
     total = sum(squares[..., i : i + channels] for i in range(size))
     return x / (k + alpha / size * total) ** beta
 ''',
+    "GroupNorm": '''
+class GroupNorm(layers.Layer):
+    """Groups of channels less their mean, divided by their standard deviation.
+
+    `layers.GroupNormalization` takes the mean off last, and loses digits where it is large.
+    """
+
+    def __init__(self, groups, epsilon, use_affine=True, **options):
+        super().__init__(**options)
+        self.groups, self.epsilon, self.use_affine = groups, epsilon, use_affine
+
+    def build(self, shape):
+        if self.use_affine:
+            self.gamma = self.add_weight(shape=shape[-1:], initializer="ones", name="gamma")
+            self.beta = self.add_weight(shape=shape[-1:], initializer="zeros", name="beta")
+
+    def call(self, x):
+        positions, channels = math.prod(x.shape[1:-1]), x.shape[-1]
+        apart = ops.reshape(x, (-1, positions, self.groups, channels // self.groups))
+        centred = apart - ops.mean(apart, axis=(1, 3), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(1, 3), keepdims=True)
+        y = ops.reshape(centred * ops.rsqrt(variance + self.epsilon), (-1, *x.shape[1:]))
+        return y * self.gamma + self.beta if self.use_affine else y
+
+    def compute_output_shape(self, shape):
+        return shape
+''',
     "ChannelScale": '''
 class ChannelScale(layers.Layer):
     """A factor for each channel, and a bias where there is one."""
@@ -45,6 +72,9 @@ class ChannelScale(layers.Layer):
 
     def call(self, x):
         return x * self.factor + self.bias if self.use_bias else x * self.factor
+
+    def compute_output_shape(self, shape):
+        return shape
 ''',
     "SquaredDistances": '''
 class SquaredDistances(layers.Layer):
@@ -60,6 +90,9 @@ class SquaredDistances(layers.Layer):
 
     def call(self, x):
         return ops.sum(ops.square(ops.expand_dims(x, 1) - self.centers), axis=-1)
+
+    def compute_output_shape(self, shape):
+        return shape[0], self.units
 ''',
     "Subsample": '''
 class Subsample(layers.Layer):
@@ -74,10 +107,15 @@ class Subsample(layers.Layer):
         self.coefficient = self.add_weight(shape=shape[-1:], initializer=start, name="coefficient")
         self.bias = self.add_weight(shape=shape[-1:], initializer="zeros", name="bias")
 
-    def call(self, x):
+    def means(self, x):
         padded = ops.pad(x, ((0, 0), *self.edges, (0, 0)))
-        sums = ops.average_pool(padded, self.pool_size, self.strides) * math.prod(self.pool_size)
-        return sums * self.coefficient + self.bias
+        return ops.average_pool(padded, self.pool_size, self.strides)
+
+    def call(self, x):
+        return self.means(x) * math.prod(self.pool_size) * self.coefficient + self.bias
+
+    def compute_output_shape(self, shape):
+        return self.means(keras.KerasTensor(shape)).shape
 ''',
     "TableConv": '''
 class TableConv(layers.Layer):
@@ -111,6 +149,10 @@ class TableConv(layers.Layer):
         full = ops.scatter_update(full, ops.convert_to_tensor(self.pairs), self.kernel)
         y = ops.conv(x, ops.moveaxis(full, (0, 1), (-1, -2)), **self.window)
         return y + self.bias if self.use_bias else y
+
+    def compute_output_shape(self, shape):
+        kernel = keras.KerasTensor((*self.kernel_size, shape[-1], self.filters))
+        return ops.conv(keras.KerasTensor(shape), kernel, **self.window).shape
 ''',
 }
 """The source of each helper by its name."""

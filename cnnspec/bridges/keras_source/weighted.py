@@ -284,11 +284,14 @@ def _layer_norm(layer: LayerNorm, shape: Shape) -> KerasCode:
 
 @CODES.says(GroupNorm, InstanceNorm)
 def _group_norm(layer: GroupNorm | InstanceNorm, shape: Shape) -> KerasCode:
+    """A layer of the file's own: Keras' GroupNormalization loses digits where means are large."""
     groups = layer.groups if isinstance(layer, GroupNorm) else shape[0]
-    if len(shape) == 1:
-        raise NotCovered("it normalises groups of a map's channels, not of a vector")
-    args = (positional("groups", groups), Arg("epsilon", float(layer.epsilon), 0.001), *_affine(layer.affine))
-    return KerasCode(NAMED, "layers.GroupNormalization", args, nested=True, variables=AFFINE)
+    args = (
+        positional("groups", groups),
+        positional("epsilon", float(layer.epsilon)),
+        Arg("use_affine", layer.affine, True),
+    )
+    return KerasCode(NAMED, "GroupNorm", args, nested=True, helpers=("GroupNorm",), variables=AFFINE)
 
 
 @CODES.says(LocalResponseNorm)
