@@ -9,6 +9,7 @@ loss = model.train_step(images, labels)       # images N x C x H x W, labels N
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -20,6 +21,7 @@ from cnnspec.network.table import COLUMNS, layer_rows, plain, total_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from cnnspec.numpy_backend.model import Model
     from cnnspec.recipe import Recipe
     from cnnspec.training import DataSet, TrainableModel, TrainingResult
+    from cnnspec.training.backend import Backend, Choice
+    from cnnspec.training.checkpoint import PlanFacts
     from cnnspec.training.evaluation import Evaluation
     from cnnspec.training.loop import OnStep
     from cnnspec.training.predictions import Prediction
@@ -154,6 +158,9 @@ def train(
     epochs: int | None = None,
     batch: int | None = None,
     seed: int | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    precision: str | None = None,
 ) -> TrainingResult:
     """Train a network as its recipe says.
 
@@ -169,16 +176,29 @@ def train(
         epochs: passes over the training samples, in place of the recipe's.
         batch: samples in a step, in place of the recipe's.
         seed: what initial weights, order and dropout follow from, in place of the recipe's.
+        backend: what computes it, `"numpy"` or `"torch"`; what has computed the run that goes on, or else
+            NumPy, unless given. Processes that torchrun has started share every batch.
+        device: of PyTorch: `"cpu"`, `"cuda"` or `"cuda:1"`; the processor unless given.
+        precision: of PyTorch: `"float32"`, `"bfloat16"` or `"float16"`, the latter two mixed with float32;
+            on a GPU bfloat16 where it has units for it, on the processor float32, unless given.
 
     Raises:
         DataError: the data set cannot be read.
         Diverged: a loss is not finite.
-        TrainingError: the folder cannot be written, or its run is another one.
-        ValueError: a number of epochs, samples or seed that no file could name.
+        MissingPackage: PyTorch is not installed.
+        TrainingError: the folder cannot be written, its run is another one, or there is no such device here.
+        ValueError: a number of epochs, samples or seed that no file could name; a backend that is not there,
+            or a device or precision for NumPy.
     """
     from cnnspec import training
+    from cnnspec.training.backend import Choice
     from cnnspec.training.loop import ignore_step
     from cnnspec.training.train import ignore_epoch
+
+    choice = Choice(backend, device, precision)
+
+    def opens(recorded: PlanFacts | None) -> AbstractContextManager[Backend]:
+        return _opened(choice.after(recorded))
 
     recipe = _with_numbers(network.recipe, epochs=epochs, batch=batch, seed=seed)
     on_epoch, each_step = callback or ignore_epoch, on_step or ignore_step
@@ -195,9 +215,45 @@ def train(
             resume=resume,
             on_epoch=on_epoch,
             on_step=each_step,
+            opens=opens,
         )
-    samples = training.load_data(recipe.data, data_dir) if data is None else data
-    return training.train(network.graph, network.facts, recipe, samples, on_epoch=on_epoch, on_step=each_step)
+    with opens(None) as computes:
+        if data is None:
+            with computes.crew.in_turn():
+                data = training.load_data(recipe.data, data_dir)
+        return training.train(
+            network.graph,
+            network.facts,
+            recipe,
+            data,
+            on_epoch=on_epoch,
+            on_step=each_step,
+            backend=computes,
+        )
+
+
+def _opened(choice: Choice) -> AbstractContextManager[Backend]:
+    """What computes a run.
+
+    Raises:
+        ValueError: there is none of this name, or what is asked of it is another's.
+    """
+    from cnnspec.training.backend import BACKENDS, NumpyBackend
+    from cnnspec.training.crew import launched
+
+    if choice.backend not in BACKENDS:
+        raise ValueError(f'`backend` must be "numpy" or "torch", not {choice.backend!r}')
+    if choice.backend == "torch":
+        from cnnspec.torch_backend import TorchBackend
+
+        return TorchBackend(choice.device or "cpu", choice.precision)
+    if choice.device or choice.precision:
+        raise ValueError('`device` and `precision` are for PyTorch: add backend="torch"')
+    place = launched()
+    if place is not None and place.size > 1:
+        message = f"torchrun has started {place.size} processes, and only PyTorch shares a run among them"
+        raise ValueError(f'{message}: add backend="torch"')
+    return nullcontext(NumpyBackend())
 
 
 def _with_numbers(recipe: Recipe, **given: int | None) -> Recipe:

@@ -6,63 +6,68 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cnnspec.bridges.needed import MissingPackage
 from cnnspec.cli._progress import Display
 from cnnspec.cli._training import print_error
 from cnnspec.cli._watch import Watch
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, CommandError
-from cnnspec.training.backend import Backend, NumpyBackend
-from cnnspec.training.conduct import Job, Stopped, closing, conduct
+from cnnspec.training.backend import Backend, Choice, NumpyBackend
+from cnnspec.training.conduct import Stopped, called_by_first, closing, conduct
 from cnnspec.training.crew import WorkerLost, launched
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.record import launch, read_record
-from cnnspec.training.recorder import Recorder
-from cnnspec.training.run_folder import RunFolder, Unwritten, newest_run
+from cnnspec.training.run_folder import RunFolder, newest_run
 
 if TYPE_CHECKING:
     from cnnspec.training.checkpoint import PlanFacts
 
 
-def check_backend(arguments: argparse.Namespace) -> None:
+def check_backend(arguments: argparse.Namespace, *, shares: Literal["batches", "trials"] = "batches") -> None:
     """See that the options go together.
 
     Raises:
         CommandError: they do not.
     """
     place = launched()
-    if place is not None and place.size > 1 and arguments.backend != "torch":
-        message = f"torchrun has started {place.size} processes, and only PyTorch shares a run among them"
+    started = f"torchrun has started {place.size} processes" if place is not None and place.size > 1 else ""
+    if started and shares == "trials":
+        message = f"{started} that share every batch, and a sweep shares out whole trials"
+        raise CommandError(message, "without torchrun, `--jobs N` starts N processes")
+    if started and arguments.backend != "torch":
+        message = f"{started}, and only PyTorch shares a run among them"
         raise CommandError(message, "add --backend torch")
+    resumes = shares == "batches" and arguments.resume is not None
     for option in ("device", "precision"):
-        if getattr(arguments, option) is not None and arguments.backend == "numpy":
+        known = arguments.backend == "torch" or (arguments.backend is None and resumes)
+        if getattr(arguments, option) is not None and not known:
             raise CommandError(f"--{option} is for PyTorch", "add --backend torch")
-    if arguments.backend is None and arguments.resume is None and (arguments.device or arguments.precision):
-        option = "device" if arguments.device else "precision"
-        raise CommandError(f"--{option} is for PyTorch", "add --backend torch")
 
 
 @contextmanager
-def open_backend(arguments: argparse.Namespace, recorded: PlanFacts | None = None) -> Iterator[Backend]:
+def open_backend(
+    arguments: argparse.Namespace, recorded: PlanFacts | None = None, turn: int | None = None
+) -> Iterator[Backend]:
     """What computes a run: as the command line says, or else as it was computed so far.
+
+    Args:
+        arguments: of the command line.
+        recorded: how the run was computed.
+        turn: the number of this process among those that train networks of their own on this machine.
 
     Raises:
         TrainingError: PyTorch or a device is missing, or the other processes are not met.
     """
-    name = arguments.backend or (recorded.backend if recorded else "numpy")
-    if name == "numpy":
+    chosen = Choice(arguments.backend, arguments.device, arguments.precision).after(recorded)
+    if chosen.backend == "numpy":
         yield NumpyBackend()
         return
     try:
         from cnnspec.torch_backend import TorchBackend
     except MissingPackage as error:
         raise TrainingError(f"--backend torch: {error.msg}", error.help) from None
-    device, precision = arguments.device, arguments.precision
-    if recorded is not None and recorded.backend == name:
-        device = device or recorded.device.partition(":")[0]
-        precision = precision or (recorded.precision if recorded.device.startswith(device) else None)
-    with TorchBackend(device or "cpu", precision) as backend:
+    with TorchBackend(chosen.device or "cpu", chosen.precision, turn) as backend:
         yield backend
 
 
@@ -79,24 +84,13 @@ def restarted(out: Path | None, name: str) -> Path | None:
     return path if same else None
 
 
-def call_the_others(job: Job | None, backend: Backend) -> None:
-    """Tell the other processes what to run; nothing where there is nothing left to do.
-
-    Raises:
-        WorkerLost: one of them is gone.
-    """
-    backend.crew.from_first(None if job is None else (job.subject, job.record, job.checkpoint))
-
-
 def follow(arguments: argparse.Namespace) -> int:
     """What every process but the first one does: its share, without a word and without a file."""
     with open_backend(arguments) as backend:
-        called = backend.crew.from_first(None)
+        called = called_by_first(backend, arguments.data_dir)
         if called is None:
             return OK
-        subject, record, checkpoint = called
-        job = Job(subject, arguments.data_dir, record, checkpoint, backend)
-        recorder = Recorder(Unwritten(Path()), subject.graph.name, subject.recipe)
+        recorder, job = called
         try:
             with _Silent() as watch, closing(recorder):
                 conduct(recorder, job, watch).model.close()

@@ -1,11 +1,11 @@
-"""What the commands about training share: the options that name data, and how their errors are printed."""
+"""What the commands about training share: options, and how their errors are printed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cnnspec.language.parser import parse
 from cnnspec.language.source import Source
@@ -15,6 +15,9 @@ from cnnspec.recipe import DataKind, kinds
 
 if TYPE_CHECKING:
     from cnnspec.training import TrainingError
+
+BACKENDS: Final = ("numpy", "torch")
+PRECISIONS: Final = ("float32", "bfloat16", "float16")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,15 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folder with the data set's files; see also CNNSPEC_DATA_DIR",
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Let a command take `--backend`, `--device` and `--precision`."""
+    parser.add_argument("--backend", choices=BACKENDS, help="what computes it: numpy unless given")
+    parser.add_argument("--device", metavar="NAME", help="of PyTorch: cpu, cuda, or cuda:1")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of PyTorch: mixed with float32 where it is another"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics
 from cnnspec.cli._parameters import add_parameters, count, whole
-from cnnspec.cli._training import add_data, another_data, print_error
+from cnnspec.cli._training import add_backend, add_data, another_data, print_error
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, USAGE, CommandError
 from cnnspec.language.record import replace
 from cnnspec.network.check import Checked, check_source
@@ -46,8 +46,6 @@ report.html and run.json (the file, the settings, the versions, the outcome).
 Ctrl-C finishes the batch, saves and exits with 130; once more stops at once. SIGTERM does the same.
 """
 
-BACKENDS: Final = ("numpy", "torch")
-PRECISIONS: Final = ("float32", "bfloat16", "float16")
 HERE: Final = "."
 """The value of `--resume` where no folder is named."""
 
@@ -73,11 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, metavar="N", help="what initial weights and order follow from")
     add_data(parser)
     add_parameters(parser, of="the network, or a setting of the file")
-    parser.add_argument("--backend", choices=BACKENDS, help="what computes it: numpy unless given")
-    parser.add_argument("--device", metavar="NAME", help="of PyTorch: cpu, cuda, or cuda:1")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, help="of PyTorch: mixed with float32 where it is another"
-    )
+    add_backend(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
     parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
     parser.add_argument(
@@ -202,9 +196,9 @@ def _begin(arguments: argparse.Namespace, checked: Checked, recipe: Recipe) -> i
 
 
 def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> int:
-    from cnnspec.cli._backend import call_the_others, open_backend
+    from cnnspec.cli._backend import open_backend
     from cnnspec.cli._watch import Watch
-    from cnnspec.training.conduct import resume_job
+    from cnnspec.training.conduct import call_the_others, resume_job
     from cnnspec.training.memory import check_room
     from cnnspec.training.record import read_record
     from cnnspec.training.run_folder import RunFolder, reopen_run_folder
@@ -224,10 +218,9 @@ def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> 
 
 def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
     """Train, and write down how it ended, however it ends."""
-    from cnnspec.cli._backend import call_the_others
     from cnnspec.cli._watch import Watch
     from cnnspec.training import TrainingError
-    from cnnspec.training.conduct import Stopped, closing, conduct
+    from cnnspec.training.conduct import Stopped, call_the_others, closing, conduct
     from cnnspec.training.recorder import Recorder
 
     recorder = Recorder(folder, job.subject.graph.name, job.subject.recipe)

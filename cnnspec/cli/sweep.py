@@ -8,14 +8,14 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.cli._output import print_diagnostics, print_table
 from cnnspec.cli._parameters import add_parameters, count, whole
-from cnnspec.cli._training import add_data, print_error
-from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, USAGE
+from cnnspec.cli._training import add_backend, add_data, print_error
+from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, USAGE, CommandError
 from cnnspec.cli.run import overridden
 from cnnspec.language.errors import SpecError
 from cnnspec.language.parser import parse
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cnnspec.cli._sweeping import Screen
     from cnnspec.language.source import Source
     from cnnspec.layers.options import Value
+    from cnnspec.training.backend import Backend
     from cnnspec.training.subject import Subject
     from cnnspec.training.sweep.space import Axis, Held, Space
     from cnnspec.training.sweep.study import Aim, Sweep, Trial
@@ -44,6 +45,7 @@ EXAMPLES = """examples:
   cnnspec sweep net.cnn --param optimizer=sgd,adam --param batch=32,64   all four combinations
   cnnspec sweep net.cnn --param momentum=0..0.95 --metric test_loss --epochs 5
   cnnspec sweep net.cnn --param seed=1..5 --no-pruning                   how far chance alone goes
+  cnnspec sweep net.cnn --param lr=1e-3..1e-1 --backend torch --device cuda    computed by PyTorch, on a GPU
 
 VALUES are a list, kernel=3,5,7, or a range: width=8..64 takes whole numbers, momentum=0..0.95 any, both ends
 included. From an end 100 times the beginning on, numbers are spread by orders of magnitude; lr=0.01..0.5:log
@@ -100,6 +102,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_data(parser)
     add_parameters(parser, of="the network, or a setting of the file, in all trials")
+    add_backend(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parser.add_argument("-q", "--quiet", action="store_true", help="print the best trial's folder alone")
     parser.add_argument("--worker", metavar="K/N", help=argparse.SUPPRESS)
@@ -109,8 +112,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Sweep; 1 where the file has errors or no trial came to an end, 130 where it was interrupted."""
     if arguments.worker:
         _keep_to_own_processors(arguments.worker)
+    from cnnspec.cli._backend import check_backend
     from cnnspec.training import TrainingError
 
+    try:
+        check_backend(arguments, shares="trials")
+    except CommandError as error:
+        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
+        return USAGE
     try:
         return _run(arguments)
     except TrainingError as error:
@@ -201,7 +210,8 @@ class Task:
         if faults := check_agreement(graph, facts, recipe, {}):
             raise SpecError(faults)
         subject = make_subject(checked, recipe)
-        check_room(subject)
+        if self.arguments.backend != "torch":
+            check_room(subject)
         return subject
 
     def needed(self) -> dict[str, Held]:
@@ -269,19 +279,28 @@ def _sweep(task: Task, checked: Checked, recipe: Recipe) -> int:
 
     arguments = task.arguments
     graph, _ = checked.network()
-    sweep = Sweep(arguments.out or SWEEPS / graph.name, _aim(task, checked, recipe))
-    screen = choose_screen(sweep, arguments.quiet or arguments.json)
-    if arguments.worker:
-        return _work(task, sweep, screen, recipe.data)
-    for line in _heading(sweep, graph.name, recipe):
-        screen.say(line)
-    if arguments.jobs > 1:
-        from cnnspec.cli._jobs import share_out
+    own = arguments.jobs == 1 or arguments.worker
+    with _turn(arguments) if own else nullcontext() as backend:
+        sweep = Sweep(arguments.out or SWEEPS / graph.name, _aim(task, checked, recipe))
+        screen = choose_screen(sweep, arguments.quiet or arguments.json)
+        if not arguments.worker:
+            for line in _heading(sweep, graph.name, recipe):
+                screen.say(line)
+        if backend is not None:
+            status = _work(task, sweep, screen, recipe.data, backend)
+        else:
+            from cnnspec.cli._jobs import share_out
 
-        status = share_out(arguments, sweep, screen)
-    else:
-        status = _work(task, sweep, screen, recipe.data)
-    return _finish(task, sweep, graph.name, status)
+            status = share_out(arguments, sweep, screen)
+    return status if arguments.worker else _finish(task, sweep, graph.name, status)
+
+
+def _turn(arguments: argparse.Namespace) -> AbstractContextManager[Backend]:
+    """What computes the trials of this process; several of them take the GPUs in turn."""
+    from cnnspec.cli._backend import open_backend
+
+    number = int(arguments.worker.partition("/")[0]) if arguments.worker else None
+    return open_backend(arguments, turn=number)
 
 
 def _aim(task: Task, checked: Checked, recipe: Recipe) -> Aim:
@@ -344,7 +363,7 @@ class _Eyes:
         return self._interruption.asked or self._parent not in (None, os.getppid())
 
 
-def _work(task: Task, sweep: Sweep, screen: Screen, data: DataKind) -> int:
+def _work(task: Task, sweep: Sweep, screen: Screen, data: DataKind, backend: Backend) -> int:
     """Train until there is nothing left to do."""
     from cnnspec.cli._interruption import Interruption
     from cnnspec.training.conduct import Stopped
@@ -353,7 +372,8 @@ def _work(task: Task, sweep: Sweep, screen: Screen, data: DataKind) -> int:
     parent = os.getppid() if task.arguments.worker else None
     try:
         with Interruption() as interruption:
-            worker = Worker(sweep, task.subject, task.arguments.data_dir, _Eyes(screen, interruption, parent))
+            eyes = _Eyes(screen, interruption, parent)
+            worker = Worker(sweep, task.subject, task.arguments.data_dir, eyes, backend)
             if sweep.has_work():
                 worker.load(data)
             with interruption.deferred(), screen.working():
@@ -424,6 +444,7 @@ def same_options(arguments: argparse.Namespace) -> list[str]:
     text = data.written() if isinstance(data, DataKind) else data and data.keyword
     options = {"--epochs": arguments.epochs, "--batch": arguments.batch, "--data": text}
     options["--data-dir"] = arguments.data_dir
+    options |= {f"--{name}": getattr(arguments, name) for name in ("backend", "device", "precision")}
     return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 

@@ -11,7 +11,7 @@ import torch
 from cnnspec.torch_backend.model import TorchModel, TorchPlan
 from cnnspec.torch_backend.placement import choose_placement
 from cnnspec.torch_backend.processes import Processes
-from cnnspec.torch_backend.update import TorchUpdate
+from cnnspec.torch_backend.update import TorchTrainable, TorchUpdate
 from cnnspec.training.checkpoint import PlanFacts
 from cnnspec.training.crew import Alone, Crew, launched
 from cnnspec.training.errors import TrainingError
@@ -24,7 +24,8 @@ from cnnspec.training.optimizers import state_bytes
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from cnnspec.training.subject import Subject
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.recipe import Recipe
 
 
 class TorchBackend:
@@ -33,16 +34,20 @@ class TorchBackend:
         with TorchBackend("cuda") as backend:
             conduct(recorder, Job(subject, backend=backend), listener)
 
+    With a `turn`, the number of this process among those that train networks of their own, `cuda` is one GPU
+    after the other.
+
     Raises:
         TrainingError: there is no such device here, or the other processes are not met.
     """
 
     name = "torch"
 
-    def __init__(self, device: str = "cpu", precision: str | None = None) -> None:
+    def __init__(self, device: str = "cpu", precision: str | None = None, turn: int | None = None) -> None:
         place = launched()
         several = place is not None and place.size > 1
-        self.placement = choose_placement(device, precision, place.local_rank if place and several else None)
+        rank = place.local_rank if place and several else None
+        self.placement = choose_placement(device, precision, rank, turn)
         self.crew: Crew = Alone()
         self._processes: Processes | None = None
         if place is not None and several:
@@ -57,22 +62,23 @@ class TorchBackend:
         if self._processes is not None:
             self._processes.leave()
 
-    def build(self, subject: Subject, batch: int, earlier: PlanFacts | None) -> TrainableModel:
-        """The model of a subject for batches of up to so many samples, with its initial weights."""
-        graph, facts, recipe = subject.graph, subject.facts, subject.recipe
-        loss = usable_loss(graph, facts, recipe)
-        plan = TorchPlan(graph, facts, batch, loss)
-        self._check_room(subject, plan)
+    def build(
+        self, graph: Graph, facts: Facts, recipe: Recipe, batch: int, earlier: PlanFacts | None = None
+    ) -> TrainableModel:
+        """The model of a network for batches of up to so many samples, with its initial weights."""
+        plan = TorchPlan(graph, facts, batch, usable_loss(graph, facts, recipe))
+        self._check_room(plan, recipe)
         try:
             model = TorchModel(plan, self.placement, self.crew, recipe.seed)
+            update = TorchUpdate(model.storage, recipe, model.scaler)
         except torch.OutOfMemoryError:
             raise TrainingError(f"the weights of this network do not fit on {self.placement}") from None
         weights = model.weights
         for name, values in initial_weights(graph, facts, recipe):
             weights[name] = values
-        return TrainableModel(model, recipe, TorchUpdate(model.storage, recipe, model.scaler))
+        return TorchTrainable(model, recipe, update)
 
-    def _check_room(self, subject: Subject, plan: TorchPlan) -> None:
+    def _check_room(self, plan: TorchPlan, recipe: Recipe) -> None:
         """Refuse what the memory of this machine is too small for; a GPU says so itself, when it is asked."""
         if self.placement.is_gpu:
             return
@@ -80,7 +86,7 @@ class TorchBackend:
             lambda batch: replace(plan, batch=-(-batch // self.crew.size)),
             plan.batch,
             data_bytes=0,
-            state_bytes=state_bytes(subject.recipe.optimizer, subject.facts),
+            state_bytes=state_bytes(recipe.optimizer, plan.facts),
             available=available_memory(),
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from cnnspec.torch_backend.gpus import find_gpu
 from cnnspec.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -72,48 +73,30 @@ class Placement:
         return f"{self.device}, {torch.cuda.get_device_name(self.device)}" if self.is_gpu else "cpu"
 
 
-def choose_placement(device: str, precision: str | None = None, local_rank: int | None = None) -> Placement:
+def choose_placement(
+    device: str, precision: str | None = None, local_rank: int | None = None, turn: int | None = None
+) -> Placement:
     """The placement that a user asks for; on a GPU numbers are mixed and channels last unless told otherwise.
 
     Args:
         device: `cpu`, `cuda`, or `cuda:1`.
         precision: `float32`, `bfloat16` or `float16`.
         local_rank: the number of this process on its machine, where there are several: each has a GPU.
+        turn: its number among processes that have nothing to do with each other: they take the GPUs in turn.
 
     Raises:
-        TrainingError: there is no such device here.
+        TrainingError: there is no such device here, or no such precision.
     """
+    if precision is not None and precision not in PRECISIONS:
+        raise TrainingError(f"there is no precision `{precision}`", f"there are {', '.join(PRECISIONS)}")
     kind, _, number = device.partition(":")
     if kind not in KINDS or (number and not (number.isascii() and number.isdigit() and kind == "cuda")):
         raise TrainingError(f"there is no device `{device}`", "--device takes cpu, cuda, or cuda:1")
     if kind == "cpu":
         return Placement(torch.device("cpu"), precision or "float32")
-    place = torch.device("cuda", _gpu(number, local_rank))
-    torch.cuda.set_device(place)
+    place = find_gpu(number, local_rank, turn)
     torch.backends.cudnn.benchmark = True  # batches are alike: the fastest algorithm is worth looking for
-    usual = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if precision == "float32":  # and not what its units for matrix products make of it
+        torch.backends.cudnn.allow_tf32 = False
+    usual = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     return Placement(place, precision or usual, channels_last=True)
-
-
-def _gpu(number: str, local_rank: int | None) -> int:
-    """The number of the GPU to use."""
-    if not torch.cuda.is_available():
-        without = torch.version.cuda is None
-        why = (
-            "this PyTorch was built without CUDA" if without else "PyTorch finds no GPU that it can use here"
-        )
-        help = (
-            "install one with CUDA, see https://pytorch.org/get-started"
-            if without
-            else "`nvidia-smi` shows the GPUs and their driver"
-        )
-        raise TrainingError(f"--device cuda: {why}", f"{help}; or use --device cpu")
-    if number and local_rank is not None:
-        help = "each process takes the GPU of its number: write --device cuda"
-        raise TrainingError(f"--device cuda:{number} is one GPU, and torchrun starts several processes", help)
-    chosen, there = int(number or local_rank or 0), torch.cuda.device_count()
-    if chosen >= there:
-        gpus = "1 GPU" if there == 1 else f"{there} GPUs"
-        help = f"start at most {there} with --nproc-per-node" if local_rank else "they are counted from 0"
-        raise TrainingError(f"there is no GPU {chosen}: this machine has {gpus}", help)
-    return chosen

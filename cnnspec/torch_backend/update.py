@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from cnnspec.recipe.learning import Adam, Adamw, Optimizer, Rmsprop, Sgd
+from cnnspec.training.model import TrainableModel
 from cnnspec.training.optimizers import load_arrays
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from cnnspec.recipe import Clip, Recipe
     from cnnspec.torch_backend.storage import Storage
+    from cnnspec.training.model import Computes
 
 SLOTS: Final[dict[type[Optimizer], dict[str, str]]] = {
     Sgd: {"momentum": "momentum_buffer"},
@@ -29,6 +31,8 @@ SLOTS: Final[dict[type[Optimizer], dict[str, str]]] = {
     Rmsprop: {"square": "square_avg", "mean": "grad_avg", "momentum": "momentum_buffer"},
 }
 """What an optimizer keeps of every weight: our name, and PyTorch's."""
+SCALING: Final = "float16/"
+"""Before the names of what is kept of the scale, in the state of a model."""
 
 
 class TorchUpdate:
@@ -50,15 +54,15 @@ class TorchUpdate:
             ours: theirs for ours, theirs in SLOTS[type(recipe.optimizer)].items() if _keeps(recipe, ours)
         }
         kept = {theirs: torch.zeros_like(storage.weights) for theirs in self._slots.values()}
-        self._optimizer.state[self._all] = {**kept, **self._counter()}
+        self._optimizer.state[self._all] = {**kept, **self._counter(0)}
 
-    def _counter(self) -> dict[str, torch.Tensor]:
-        """The number of the step, as the optimizer keeps it for itself if it does."""
+    def _counter(self, steps: int) -> dict[str, torch.Tensor]:
+        """The steps that were made, as the optimizer counts them for itself if it does."""
         if isinstance(self._optimizer, torch.optim.SGD):
             return {}
         fused = bool(self._optimizer.defaults.get("fused"))
         device = self._all.device if fused else torch.device("cpu")
-        return {"step": torch.tensor(float(self.steps), dtype=torch.float32, device=device)}
+        return {"step": torch.tensor(float(steps), dtype=torch.float32, device=device)}
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate of the next step."""
@@ -93,10 +97,60 @@ class TorchUpdate:
         load_arrays(copies, state, "the optimizer")
         self.steps = int(copies["step"].item())
         kept = self._optimizer.state[self._all]
-        kept.update(self._counter())
+        kept.update(self._counter(self.steps))
         for ours, theirs in self._slots.items():
             for name, part in self._storage.learned(kept[theirs]).items():
                 part.copy_(torch.from_numpy(copies[f"{ours}/{name}"]))
+
+    # --- float16 ----------------------------------------------------------------------------------------
+
+    def scaling(self) -> dict[str, NDArray[np.generic]]:
+        """How gradients are kept within the range of float16; nothing where that is not needed.
+
+        `scale` is what the loss is multiplied with, `growth` counts the steps since it was too large for one.
+        Such a step is left out, so that an optimizer's own count, `applied`, may be behind that of the run.
+        """
+        known = self._scaler.state_dict()
+        if not known:
+            return {}
+        own = self._optimizer.state[self._all].get("step", self.steps)
+        whole = {"growth": known["_growth_tracker"], "applied": int(own)}
+        return {
+            "scale": np.array([known["scale"]], np.float32),
+            **{name: np.array([count], np.int64) for name, count in whole.items()},
+        }
+
+    def load_scaling(self, kept: Mapping[str, NDArray[np.generic]]) -> None:
+        """Go on with what `scaling` gave, after `load_state`; a run without begins with the usual scale.
+
+        Raises:
+            ValueError: it is not whole.
+        """
+        own = self.scaling()
+        if not own or not kept:
+            return
+        load_arrays(own, kept, "float16")
+        new = {"scale": float(own["scale"].item()), "_growth_tracker": int(own["growth"].item())}
+        self._scaler.load_state_dict({**self._scaler.state_dict(), **new})
+        self._optimizer.state[self._all].update(self._counter(int(own["applied"].item())))
+
+
+class TorchTrainable(TrainableModel):
+    """A model whose state holds the scale of float16 gradients, too; the NumPy backend passes over it."""
+
+    def __init__(self, model: Computes, recipe: Recipe, update: TorchUpdate) -> None:
+        super().__init__(model, recipe, update)
+        self._scaled = update
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """As every model's."""
+        return {**super().state(), **{SCALING + name: one for name, one in self._scaled.scaling().items()}}
+
+    def load_state(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """As every model does."""
+        super().load_state(state)
+        own = {name.removeprefix(SCALING): one for name, one in state.items() if name.startswith(SCALING)}
+        self._scaled.load_scaling(own)
 
 
 def _keeps(recipe: Recipe, slot: str) -> bool:

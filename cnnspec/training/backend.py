@@ -7,7 +7,8 @@ that a run goes on with one where it was left with another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cnnspec.numpy_backend.plan import Plan
 from cnnspec.training.crew import Alone, Crew
@@ -15,8 +16,11 @@ from cnnspec.training.model import TrainableModel, build_model
 from cnnspec.training.record import plan_facts
 
 if TYPE_CHECKING:
+    from cnnspec.network.graph import Facts, Graph
+    from cnnspec.recipe import Recipe
     from cnnspec.training.checkpoint import PlanFacts
-    from cnnspec.training.subject import Subject
+
+BACKENDS: Final = ("numpy", "torch")
 
 
 class Backend(Protocol):
@@ -32,11 +36,15 @@ class Backend(Protocol):
     @property
     def crew(self) -> Crew: ...  # noqa: D102 - see above
 
-    def build(self, subject: Subject, batch: int, earlier: PlanFacts | None) -> TrainableModel:
-        """The model of a subject for batches of up to so many samples, with its initial weights.
+    def build(
+        self, graph: Graph, facts: Facts, recipe: Recipe, batch: int, earlier: PlanFacts | None = None
+    ) -> TrainableModel:
+        """The model of a network for batches of up to so many samples, with its initial weights.
 
         Args:
-            subject: the network and its recipe.
+            graph: a checked network.
+            facts: its facts.
+            recipe: how it learns.
             batch: the largest batch.
             earlier: how this backend computed the run so far, which it keeps to where it can.
 
@@ -56,14 +64,16 @@ class NumpyBackend:
     def __init__(self) -> None:
         self.crew: Crew = Alone()
 
-    def build(self, subject: Subject, batch: int, earlier: PlanFacts | None) -> TrainableModel:
+    def build(
+        self, graph: Graph, facts: Facts, recipe: Recipe, batch: int, earlier: PlanFacts | None = None
+    ) -> TrainableModel:
         """Shared among workers as an earlier plan was."""
         if earlier is None:
-            return build_model(subject.graph, subject.facts, subject.recipe, batch=batch)
+            return build_model(graph, facts, recipe, batch=batch)
         return build_model(
-            subject.graph,
-            subject.facts,
-            subject.recipe,
+            graph,
+            facts,
+            recipe,
             batch=batch,
             workers=earlier.workers,
             micro_batch=earlier.micro_batch,
@@ -74,3 +84,27 @@ class NumpyBackend:
         """Workers, pieces, and the versions at work."""
         assert isinstance(model.plan, Plan)
         return plan_facts(model.plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a user says of what is to compute a run, and where; `None` where nothing is said.
+
+    Attributes:
+        backend: one of `BACKENDS`.
+        device: of PyTorch: `cpu`, `cuda`, or `cuda:1`.
+        precision: of PyTorch: `float32`, `bfloat16` or `float16`.
+    """
+
+    backend: str | None = None
+    device: str | None = None
+    precision: str | None = None
+
+    def after(self, recorded: PlanFacts | None) -> Choice:
+        """With what is left open as a run was computed so far; NumPy where there is none."""
+        backend = self.backend or (recorded.backend if recorded else BACKENDS[0])
+        if recorded is None or recorded.backend != backend:
+            return Choice(backend, self.device, self.precision)
+        device = self.device or recorded.device.partition(":")[0]
+        same = bool(device) and recorded.device.startswith(device)
+        return Choice(backend, device or None, self.precision or (recorded.precision if same else None))

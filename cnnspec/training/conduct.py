@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cnnspec.training.backend import Backend, NumpyBackend
 from cnnspec.training.checkpoint import Checkpoint, NotFinite, PlanFacts, restore
@@ -21,7 +21,7 @@ from cnnspec.training.model import TrainableModel
 from cnnspec.training.record import Preparation, RunRecord, Status, start_record
 from cnnspec.training.recorder import Recorder
 from cnnspec.training.report import write_report
-from cnnspec.training.run_folder import RunFolder
+from cnnspec.training.run_folder import RunFolder, Unwritten
 from cnnspec.training.runs import SavedRun
 from cnnspec.training.subject import Subject, recorded_subject, spec_of
 from cnnspec.training.train import TrainingResult, follow_schedule, run_epochs, usable_batch
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 class Stopped(Exception):  # noqa: N818 - an outcome, not a mistake
     """A run was asked to stop, and has been saved."""
+
+    status: ClassVar[Status] = "interrupted"
 
 
 class Listener:
@@ -121,6 +123,29 @@ def resume_job(
     return Job(recorded_subject(record), data_dir, record, checkpoint, backend or NumpyBackend())
 
 
+def call_the_others(job: Job | None, backend: Backend) -> None:
+    """Tell the other processes what to run; nothing where there is nothing left to do.
+
+    Raises:
+        WorkerLost: one of them is gone.
+    """
+    backend.crew.from_first(None if job is None else (job.subject, job.record, job.checkpoint))
+
+
+def called_by_first(backend: Backend, data_dir: Path | None) -> tuple[Recorder, Job] | None:
+    """What process 0 tells this one to run, and a recorder that writes nothing; nothing where all is done.
+
+    Raises:
+        WorkerLost: process 0 is gone.
+    """
+    called: tuple[Subject, RunRecord | None, Checkpoint | None] | None = backend.crew.from_first(None)
+    if called is None:
+        return None
+    subject, record, checkpoint = called
+    recorder = Recorder(Unwritten(Path()), subject.graph.name, subject.recipe)
+    return recorder, Job(subject, data_dir, record, checkpoint, backend)
+
+
 def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | None = None) -> TrainingResult:
     """Run a job to its end, and keep its folder up to date; `closing` around it writes down other ends.
 
@@ -136,10 +161,11 @@ def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | No
             with crew.in_turn():
                 data = load_data(recipe.data, job.data_dir, listener.downloading)
             _check_same_data(crew, data)
-    check_fits(job.subject.graph, job.subject.facts, recipe, data)
+    graph, facts = job.subject.graph, job.subject.facts
+    check_fits(graph, facts, recipe, data)
     before = job.record.threads if job.record else None
     earlier = before if before is not None and before.backend == job.backend.name else None
-    model = job.backend.build(job.subject, usable_batch(recipe, data), earlier)
+    model = job.backend.build(graph, facts, recipe, usable_batch(recipe, data), earlier)
     follow_schedule(model, recipe, data)
     try:
         _begin(recorder, job, model, data, listener)
@@ -219,9 +245,9 @@ def closing(recorder: Recorder) -> Iterator[None]:
     """Write down how a run ended that did not end well; what it raised goes on."""
     try:
         yield
-    except (KeyboardInterrupt, Stopped):
+    except (KeyboardInterrupt, Stopped) as end:
         with contextlib.suppress(TrainingError):
-            recorder.end("interrupted")
+            recorder.end(end.status if isinstance(end, Stopped) else "interrupted")
         raise
     except Exception as error:
         status: Status = "diverged" if isinstance(error, Diverged | NotFinite) else "failed"

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.training.conduct import Job, Listener, closing, conduct, resume_job
+from cnnspec.training.backend import Backend
+from cnnspec.training.checkpoint import PlanFacts
+from cnnspec.training.conduct import (
+    Job,
+    Listener,
+    call_the_others,
+    called_by_first,
+    closing,
+    conduct,
+    resume_job,
+)
+from cnnspec.training.crew import launched
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.loop import Epoch, OnStep, Step
 from cnnspec.training.record import read_record
@@ -19,6 +32,9 @@ if TYPE_CHECKING:
     from cnnspec.training.datasets import DataSet
     from cnnspec.training.model import TrainableModel
     from cnnspec.training.train import OnEpoch, TrainingResult
+
+Opens = Callable[[PlanFacts | None], AbstractContextManager[Backend]]
+"""Gives what computes a run, from how it was computed so far."""
 
 
 class Calls(Listener):
@@ -46,17 +62,23 @@ def train_in_folder(
     resume: bool,
     on_epoch: OnEpoch,
     on_step: OnStep,
+    opens: Opens,
 ) -> TrainingResult:
     """Train a checked network by a recipe, and keep the run in a folder, or go on with the run there.
+
+    Of several processes the first one does so, and the others train along.
 
     Raises:
         TrainingError: the folder cannot be written, or its run is another one.
     """
     folder, listener = RunFolder(Path(out)), Calls(on_epoch, on_step)
+    place = launched()
+    if place is not None and place.rank:
+        return _follow(opens, data_dir, listener, data)
     if not resume or not folder.record.is_file():
         subject = make_subject(checked, recipe)
-        with open_run_folder(folder.path, subject.graph.name) as made:
-            return _conduct(made, Job(subject, data_dir), listener, data)
+        with opens(None) as backend, open_run_folder(folder.path, subject.graph.name) as made:
+            return _conduct(made, Job(subject, data_dir, backend=backend), listener, data)
     record = read_record(folder.record)
     changes = [*differences(check_recorded(record), checked), *changed_recipe(record.recipe, recipe)]
     if changes:
@@ -64,11 +86,24 @@ def train_in_folder(
             f"this is not what the run in {out} began with: {'; '.join(dict.fromkeys(changes))}",
             "only the number of epochs may change",
         )
-    with reopen_run_folder(folder.path):
-        return _conduct(folder, resume_job(folder, record, data_dir, recipe.epochs, listener), listener, data)
+    with opens(record.threads) as backend, reopen_run_folder(folder.path):
+        job = resume_job(folder, record, data_dir, recipe.epochs, listener, backend)
+        return _conduct(folder, job, listener, data)
 
 
 def _conduct(folder: RunFolder, job: Job, listener: Listener, data: DataSet | None) -> TrainingResult:
     recorder = Recorder(folder, job.subject.graph.name, job.subject.recipe)
     with closing(recorder):
+        call_the_others(job, job.backend)
         return conduct(recorder, job, listener, data)
+
+
+def _follow(opens: Opens, data_dir: Path | None, listener: Listener, data: DataSet | None) -> TrainingResult:
+    """Train along with process 0, without a file."""
+    with opens(None) as backend:
+        called = called_by_first(backend, data_dir)
+        if called is None:
+            raise TrainingError("process 0 of this run has not begun")
+        recorder, job = called
+        with closing(recorder):
+            return conduct(recorder, job, listener, data)

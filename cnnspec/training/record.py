@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from cnnspec.training.datasets import DataSet
 
 SCHEMA: Final = "cnnspec.run/1"
-Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
+Status = Literal["running", "finished", "interrupted", "pruned", "diverged", "failed"]
+"""How a run stands; `pruned` is one that its sweep has ended for being worse than most."""
 Setting = str | int | list[str] | None
 
 

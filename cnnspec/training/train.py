@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnspec.recipe import chosen_metric, higher_is_better
+from cnnspec.training.backend import Backend, NumpyBackend
 from cnnspec.training.crew import Alone, Crew
 from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
@@ -17,7 +18,7 @@ from cnnspec.training.feed import batches_in
 from cnnspec.training.health import first_not_finite
 from cnnspec.training.loop import Course, Epoch, OnStep, Position, epochs, ignore_step
 from cnnspec.training.metrics import measures_of
-from cnnspec.training.model import TrainableModel, build_model
+from cnnspec.training.model import TrainableModel
 from cnnspec.training.schedules import make_schedule
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def train(
     *,
     on_epoch: OnEpoch = ignore_epoch,
     on_step: OnStep = ignore_step,
+    backend: Backend | None = None,
 ) -> TrainingResult:
     """Train a checked network on a data set as a recipe says.
 
@@ -63,6 +65,7 @@ def train(
         on_epoch: called with the figures of each epoch and the model, whose weights it may copy; what it
             gives back, if it is true, ends the training.
         on_step: called after each batch.
+        backend: what computes it; NumPy unless given.
 
     Raises:
         TrainingError: the last batch of an epoch would be too small for a layer.
@@ -71,10 +74,11 @@ def train(
     """
     start = time.perf_counter()
     check_fits(graph, facts, recipe, data)
-    model = build_model(graph, facts, recipe, batch=usable_batch(recipe, data))
+    backend = backend or NumpyBackend()
+    model = backend.build(graph, facts, recipe, usable_batch(recipe, data))
     follow_schedule(model, recipe, data)
     try:
-        history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step)
+        history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step, crew=backend.crew)
     except BaseException:
         model.close()
         raise

@@ -33,7 +33,8 @@ def subject(text=CONVOLUTIONAL, train="", batch=12):
 def both(one, batch=12, **torch_options):
     """The same network by NumPy and by PyTorch, with the same first weights."""
     backend = TorchBackend(**torch_options)
-    return NumpyBackend().build(one, batch, None), backend.build(one, batch, None)
+    known = (one.graph, one.facts, one.recipe, batch)
+    return NumpyBackend().build(*known), backend.build(*known)
 
 
 def samples(count=12, shape=(2, 9, 8), classes=6, seed=0):

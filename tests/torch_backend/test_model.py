@@ -50,7 +50,7 @@ def channels_last(one):
 
     backend = TorchBackend()
     backend.placement = Placement(torch.device("cpu"), channels_last=True)
-    return backend.build(one, 12, None)
+    return backend.build(one.graph, one.facts, one.recipe, 12)
 
 
 LOSSES = {

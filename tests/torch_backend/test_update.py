@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests.torch_backend.support import assert_near, both, samples, subject
+from tests.torch_backend.support import CONVOLUTIONAL, assert_near, both, samples, subject
 
 SETTINGS = [
     "optimizer sgd lr=0.1",
@@ -66,3 +66,50 @@ def test_a_loss_that_is_no_number_changes_nothing():
     assert np.isnan(model.train_step(x, labels))
     assert_near(before, {name: model.weights[name] for name in before}, 0)
     assert model.update.steps == 0
+
+
+PLAIN = CONVOLUTIONAL.replace(" -> batchnorm", "")
+
+
+def learn_large(model, steps):
+    """Steps on numbers so large that the first gradients exceed float16, whose scale then becomes smaller."""
+    x, labels = samples(12, seed=5)
+    for _ in range(steps):
+        model.train_batch(x * 1000, labels)
+
+
+@pytest.mark.parametrize("optimizer", ["adam lr=0.01", "sgd lr=0.01 momentum=0.9"])
+def test_the_scale_of_float16_is_part_of_the_state(optimizer):
+    """A model that goes on with a state does what the other does, bit for bit, and so leaves out no step."""
+    one = subject(PLAIN, f"optimizer {optimizer}")
+    _, whole = both(one, precision="float16")
+    _, second = both(one, precision="float16")
+    learn_large(whole, 6)
+    state = {name: array.copy() for name, array in whole.state().items()}
+    assert state["float16/scale"] < 2**16  # PyTorch's first one
+    assert state["float16/growth"] < 6
+    if "adam" in optimizer:
+        assert state["float16/applied"] == 6 - np.log2(2**16 / state["float16/scale"]) < 6
+    assert state["optimizer/step"] == 6
+    for name, array in whole.weights.items():
+        second.weights[name] = array.copy()
+    second.load_state(state)
+    for model in (whole, second):
+        learn_large(model, 3)
+    assert_near(dict(whole.weights), dict(second.weights), 0)
+    assert_near(whole.state(), second.state(), 0)
+
+
+def test_numpy_and_float32_pass_over_the_scale_and_float16_does_without():
+    one = subject(PLAIN, "optimizer sgd lr=0.01")
+    ours, long = both(one)
+    _, short = both(one, precision="float16")
+    learn_large(short, 2)
+    for model in (ours, long):
+        assert not any(name.startswith("float16") for name in model.state())
+        model.load_state(short.state())
+        assert model.update.steps == 2
+    short.load_state(ours.state())
+    ours.close()
+    with pytest.raises(ValueError, match="no state of float16: `growth` is missing"):
+        short.load_state({name: one for name, one in short.state().items() if name != "float16/growth"})

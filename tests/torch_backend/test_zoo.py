@@ -8,7 +8,6 @@ pytest.importorskip("torch")
 from cnnspec.recipe import Recipe
 from cnnspec.torch_backend import TorchBackend
 from cnnspec.training.backend import NumpyBackend
-from cnnspec.training.subject import Subject
 from tests.support.models import draw_inputs
 from tests.torch_backend.support import assert_near
 from tests.zoo.small import SMALL
@@ -27,8 +26,8 @@ def test_a_step_is_that_of_numpy(name):
     graph, facts = SMALL[name].network(name)
     if len(graph.outputs) > 1:
         pytest.skip("a loss needs one output")
-    subject, count = Subject(None, graph, facts, Recipe()), SMALL[name].count
-    ours, theirs = (one.build(subject, count, None) for one in (NumpyBackend(), TorchBackend()))
+    count = SMALL[name].count
+    ours, theirs = (one.build(graph, facts, Recipe(), count) for one in (NumpyBackend(), TorchBackend()))
     random = np.random.default_rng(0)
     (x,) = draw_inputs(ours.model, random, count)
     x, shape = x.astype(np.float32), facts.shape(ours.plan.logits)

@@ -1,5 +1,6 @@
 """Sweeps: what is tried, what Optuna itself reads in the journal, and that nothing is lost or done twice."""
 
+import contextlib
 import csv
 import hashlib
 import itertools
@@ -19,8 +20,12 @@ from cnnspec.training.run_folder import is_running
 from cnnspec.training.sweep.space import SpaceError, assignments, make_space, read_axis, values_of
 from tests.training.resuming import called
 
-optuna = pytest.importorskip("optuna")
-distributions = optuna.distributions
+pytest.importorskip("optuna")
+
+import optuna
+from optuna import distributions
+
+from cnnspec.training.sweep.study import Aim, Sweep
 
 SPEC = """network Small(width=4, kernel=3) {
     input 1x8x8
@@ -224,6 +229,8 @@ def test_hopeless_trials_end_at_the_median(here):
             complete.append(trial)
     assert pruned
     assert "pruned after" in result.stdout
+    listed = json.loads(called(here, "runs", "s", "--json").stdout)["runs"]
+    assert sum(run["status"] == "pruned" for run in listed) == pruned
 
 
 def test_without_pruning_every_trial_runs_to_its_end(here):
@@ -246,8 +253,43 @@ def test_no_combination_twice_where_they_do_not(here):
     result = sweep(
         here, "--param", "width=1..4", "--param", "kernel=1..4", "--trials", "14", "--epochs", "1", "--json"
     )
+    assert (result.returncode, result.stderr) == (0, "")  # a signal from outside would end it early
     tried = [tuple(trial["values"].values()) for trial in json.loads(result.stdout)["trials"]]
     assert len(tried) == len(set(tried)) == 14
+
+
+@pytest.mark.parametrize("trials", [3, 4], ids=["some", "all combinations"])
+@pytest.mark.parametrize("method", ["create_new_trial", "set_trial_param", "set_trial_user_attr"])
+def test_no_combination_twice_after_a_kill_while_one_is_chosen(method, trials, tmp_path, monkeypatch):
+    """At each line that is written about the first, second, ... trial: the next process tries as many."""
+    storage = optuna.storages.JournalStorage
+    write, space = getattr(storage, method), make_space([read_axis("width=1,2"), read_axis("kernel=1,2")])
+    for last in range(1, 12):
+        written = itertools.count(1)
+
+        def killed(*arguments, last=last, written=written, **options):
+            found = write(*arguments, **options)
+            if next(written) == last:
+                raise KeyboardInterrupt
+            return found
+
+        aim = Aim(space, "test_accuracy", trials, 1, 0, True, {})
+        with contextlib.suppress(KeyboardInterrupt), monkeypatch.context() as patch:
+            patch.setattr(storage, method, killed)
+            finish(Sweep(tmp_path / str(last), aim))
+        sweep = Sweep(tmp_path / str(last), aim)
+        finish(sweep)
+        assert [trial.status for trial in sweep.trials()] == ["finished"] * trials
+        assert len({tuple(trial.held.items()) for trial in sweep.trials()}) == trials
+        assert all(len(trial.held) == 2 for trial in sweep.trials())
+
+
+def finish(sweep: Sweep) -> None:
+    """All trials, without training."""
+    while sweep.has_work():
+        with sweep.claim() as claim:
+            assert claim is not None
+            sweep.end(claim.number, "finished", 0.5)
 
 
 def test_losses_are_minimized(here):

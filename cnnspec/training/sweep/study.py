@@ -167,7 +167,12 @@ class Sweep:
             yield found
 
     def _left_behind(self, held: contextlib.ExitStack) -> Claim | None:
+        while self._frozen(TrialState.WAITING):  # left by a process that was ended before it could ask
+            self._study.ask(self.aim.space.distributions())
         for trial in self._frozen(TrialState.RUNNING):
+            if self._is_unborn(trial):
+                self._pass_over(trial.number, None)
+                continue
             with contextlib.suppress(TrainingError):  # somebody is at work on it
                 claim = self._take(trial, held)
                 if claim.attempt <= MOST_ATTEMPTS:
@@ -175,6 +180,18 @@ class Sweep:
                 why = f"its process ended {MOST_ATTEMPTS} times without a word"
                 self.end(claim.number, "failed", why=why)
         return None
+
+    def _is_unborn(self, trial: FrozenTrial) -> bool:
+        """Whether a process was ended while it chose a trial: values are missing, or are those of another."""
+        if set(trial.params) != {axis.name for axis in self.aim.space.axes}:
+            return True
+        before = (one for one in self._frozen() if one.number < trial.number and _counts(one))
+        return any(one.params == trial.params for one in before)
+
+    def _pass_over(self, number: int, same: int | None) -> None:
+        """Let a trial not count, which would repeat another, or of which no more than the number is known."""
+        self._note(number, same_as=same)
+        self._study.tell(number, state=TrialState.FAIL)
 
     def _new(self, held: contextlib.ExitStack) -> Claim | None:
         if len(self.trials()) >= self.aim.wanted:
@@ -210,8 +227,7 @@ class Sweep:
             same = next((other for other, one in tried.items() if one == params), None)
             if same is None:
                 return number
-            self._note(number, same_as=same)
-            self._study.tell(number, state=TrialState.FAIL)
+            self._pass_over(number, same)
         return self._ask(self._by_chance())
 
     def _by_chance(self) -> dict[str, Held]:
@@ -268,7 +284,7 @@ class Sweep:
 
     def trials(self) -> list[Trial]:
         """All trials but those that would have repeated another."""
-        return [self._trial(one) for one in self._frozen() if "same_as" not in one.user_attrs]
+        return [self._trial(one) for one in self._frozen() if _counts(one)]
 
     def best_first(self) -> list[Trial]:
         """Those that have a figure, the finished ones before the others."""
@@ -304,6 +320,11 @@ class Sweep:
     def _note(self, number: int, **facts: object) -> None:
         for name, fact in facts.items():
             self._storage.set_trial_user_attr(self._trial_id(number), name, fact)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial is one of those that are wanted."""
+    return "same_as" not in trial.user_attrs
 
 
 def _prepare(folder: Path) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from cnnspec.language.errors import SpecError
+from cnnspec.training.backend import Backend, NumpyBackend
 from cnnspec.training.checkpoint import NotFinite
 from cnnspec.training.conduct import Job, Listener, Stopped, closing, conduct, resume_job
 from cnnspec.training.datasets import load_data
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.files import WriteError
 from cnnspec.training.loop import Diverged, Epoch
-from cnnspec.training.record import read_record
+from cnnspec.training.record import Status, read_record
 from cnnspec.training.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Onlooker(Protocol):
 class Pruned(Stopped):
     """A trial was worse than most, and has been saved."""
 
+    status: ClassVar[Status] = "pruned"
+
 
 class NotMeasured(TrainingError):  # noqa: N818 - a state of all trials
     """The figure that is to decide is none of a run's."""
@@ -77,9 +80,15 @@ class Worker:
     """Trains one trial after the other."""
 
     def __init__(
-        self, sweep: Sweep, subject_of: SubjectOf, data_dir: Path | None, onlooker: Onlooker
+        self,
+        sweep: Sweep,
+        subject_of: SubjectOf,
+        data_dir: Path | None,
+        onlooker: Onlooker,
+        backend: Backend | None = None,
     ) -> None:
         self._sweep, self._subject_of, self._data_dir, self._onlooker = sweep, subject_of, data_dir, onlooker
+        self._backend = backend or NumpyBackend()
         self._loaded: tuple[DataKind, DataSet] | None = None
 
     def work(self) -> None:
@@ -134,10 +143,11 @@ class Worker:
     def _train(self, claim: Claim) -> Recorder:
         """Train from the beginning, or from where another process left the trial."""
         subject = self._subject_of(claim.held)
-        job = Job(subject, self._data_dir)
+        job = Job(subject, self._data_dir, backend=self._backend)
         if claim.folder.record.is_file():
             record = read_record(claim.folder.record)
-            job = resume_job(claim.folder, record, self._data_dir, subject.recipe.epochs, Listener())
+            epochs = subject.recipe.epochs
+            job = resume_job(claim.folder, record, self._data_dir, epochs, Listener(), self._backend)
         recorder = Recorder(claim.folder, subject.graph.name, subject.recipe)
         watch = _Watch(self._sweep, claim, recorder, self._onlooker)
         with closing(recorder):
