@@ -12,27 +12,32 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cnnspec.layers import Shape, product
+from cnnspec.numpy_backend.kernels.base import Scratch
 from cnnspec.numpy_backend.memory import Lifetime
 
 if TYPE_CHECKING:
     from cnnspec.layers import Layer
     from cnnspec.network.graph import Graph
-    from cnnspec.numpy_backend.kernels.base import Kernel, Layout, Scratch
+    from cnnspec.numpy_backend.kernels.base import Kernel, Layout
 
 
 @dataclass(slots=True)
 class Buffer:
-    """Memory that one node answers for: `shape`, for every image or in all."""
+    """Memory that one node answers for, alive from step `first` to step `last`."""
 
     node: int
-    shape: Shape
-    per_image: bool
+    array: Scratch
     first: int
     last: int
 
+    @property
+    def grows(self) -> bool:
+        """Whether every image more needs more."""
+        return self.array.per_image and self.array.at_most is None
+
     def size(self, n: int, item: int) -> int:
         """Bytes for `n` images."""
-        return product(self.shape) * (n if self.per_image else 1) * item
+        return product(self.array.stored(n)) * item
 
     def lifetime(self, n: int, item: int) -> Lifetime:
         """Bytes for `n` images, and when they matter."""
@@ -59,9 +64,13 @@ class Buffers:
     scratch: list[Mapping[str, int]] = field(default_factory=list)
     loss: dict[str, int] = field(default_factory=dict)
 
-    def new(self, node: int, shape: Shape, time: int, per_image: bool = True) -> int:
-        """A buffer that is alive at one time so far."""
-        self.all.append(Buffer(node, shape, per_image, time, time))
+    def new(self, node: int, shape: Shape, time: int) -> int:
+        """A buffer for a value that is alive at one time so far."""
+        return self.own(node, Scratch("value", shape, "both"), time)
+
+    def own(self, node: int, array: Scratch, time: int) -> int:
+        """A buffer of a kernel's own that is alive at one time so far."""
+        self.all.append(Buffer(node, array, time, time))
         return len(self.all) - 1
 
 
@@ -80,7 +89,7 @@ def assign_buffers(
     _assign_scratch(buffers, graph, kernels, training)
     count = len(graph.nodes)
     for scratch in loss:
-        buffers.loss[scratch.name] = buffers.new(count - 1, scratch.shape, count)
+        buffers.loss[scratch.name] = buffers.own(count - 1, scratch, count)
     return buffers
 
 
@@ -158,6 +167,6 @@ def _assign_scratch(buffers: Buffers, graph: Graph, kernels: Sequence[Kernel[Lay
             begin, back = _forward_time(graph, i), 2 * count - i
             first = back if scratch.during == "backward" else begin
             last = i if scratch.during == "forward" else back
-            mine[scratch.name] = buffers.new(i, scratch.shape, first, scratch.per_image)
+            mine[scratch.name] = buffers.own(i, scratch, first)
             buffers.all[mine[scratch.name]].touch(last if training else first)
         buffers.scratch.append(mine)

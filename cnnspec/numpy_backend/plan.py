@@ -217,7 +217,7 @@ def make_plan(
     kernels = bind_kernels(graph, facts, selected, layouts, fusion)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
-    image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.per_image])[1]
+    image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.grows])[1]
     meeting = training and any(kernel.exchanges() for kernel in kernels)
     piece = min(asked_piece or choose_micro_batch(image, share, together=meeting), batch)
     in_step = math.ceil(share / piece) if meeting else 1
@@ -325,7 +325,7 @@ def _millions(count: float) -> str:
 
 def why_pieces(plan: Plan) -> str:
     """Why they have so many images, in numbers."""
-    image = place([b.lifetime(1, plan.dtype.itemsize) for b in plan.buffers.all if b.per_image])[1]
+    image = place([b.lifetime(1, plan.dtype.itemsize) for b in plan.buffers.all if b.grows])[1]
     share = math.ceil(plan.batch / plan.workers)
     together = bool(plan.in_step_for)
     if plan.micro_batch != min(choose_micro_batch(image, share, together=together), plan.batch):

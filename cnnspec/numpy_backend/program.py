@@ -218,7 +218,7 @@ class Program:
     def _buffer(self, index: int) -> Array:
         """The array of a buffer in the arena."""
         buffer, plan = self._plan.buffers.all[index], self._plan
-        shape = (*buffer.shape, self._n) if buffer.per_image else buffer.shape
+        shape = buffer.array.stored(self._n)
         start = plan.offsets[index]
         memory = self._arena[start : start + product(shape) * plan.dtype.itemsize]
         return memory.view(plan.dtype).reshape(shape)

@@ -44,7 +44,7 @@ def trial(kind: type[Kernel[Layer]], setting: Setting) -> Run:
     x, y = _random((*source.stored, n)), _random((*target.stored, n))
     dx, dy = (_random((*x.shape,)), _random((*y.shape,))) if setting.training else (x, y)
     scratch = {
-        s.name: _random((*s.shape, n) if s.per_image else s.shape)
+        s.name: _random(s.stored(n))
         for s in kernel.scratch()
         if setting.training or s.during in ("forward", "both")
     }

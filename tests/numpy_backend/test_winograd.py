@@ -93,7 +93,7 @@ def test_it_gives_what_pytorch_gives(way, seed, torch, monkeypatch):
         monkeypatch.setattr(winograd_tiles, "BLOCK", 600)
         monkeypatch.setattr(winograd_tiles, "FEWEST_COLUMNS", 4)
         monkeypatch.setattr("cnnspec.numpy_backend.kernels.winograd.CHUNK", 1500)
-        monkeypatch.setattr("cnnspec.numpy_backend.kernels.winograd.SPARE", 1)
+        monkeypatch.setattr("cnnspec.numpy_backend.kernels.winograd.TRANSFORMED", 500)
     shape = tuple(map(int, rng.integers([1, 1, 1], [7, 14, 14])))
     padding = tuple(map(int, rng.integers(1, 4, 4)))
     layer = Conv(channels=int(rng.integers(1, 9)), kernel=3, padding=padding, bias=bool(rng.random() < 0.5))

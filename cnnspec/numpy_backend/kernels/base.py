@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
@@ -75,13 +76,21 @@ class Scratch:
     """Memory of a kernel's own: `shape` for every image, or in all if `per_image` is false.
 
     `during` says when its contents matter: in one of the passes, or `both`, from one to the other; `kept` is
-    as `both` in training, and not there otherwise.
+    as `both` in training, and not there otherwise. Where `at_most` numbers are enough for any images, the
+    array is flat.
     """
 
     name: str
     shape: Shape
     during: Literal["forward", "backward", "both", "kept"]
     per_image: bool = True
+    at_most: int | None = None
+
+    def stored(self, n: int) -> Shape:
+        """The shape of the array for `n` images."""
+        if self.at_most is not None:
+            return (min(product(self.shape) * n, self.at_most),)
+        return (*self.shape, n) if self.per_image else self.shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,12 +361,18 @@ def in_turn(runs: Iterable[Run]) -> Run:
 
 def copying(source: Array, target: Array) -> Run:
     """Bind `target = source`."""
-    return lambda: np.copyto(target, source)
+    return partial(np.copyto, target, source)
 
 
 def by_image(array: Array) -> NDArray[np.void]:
     """A view in which the numbers of all images at one position are one item, to be copied as one."""
-    return array.view(f"V{array.shape[-1] * array.itemsize}")
+    return array.view(_item(array.shape[-1] * array.itemsize))
+
+
+@cache
+def _item(size: int) -> np.dtype[np.void]:
+    """Bytes that are one item: one type for all arrays, of which a large network has ten thousands."""
+    return np.dtype((np.void, size))
 
 
 def copying_images(source: Array, target: Array) -> Run:
@@ -368,7 +383,7 @@ def copying_images(source: Array, target: Array) -> Run:
     if source.shape[-1] == 1:
         return copying(source, target)
     whole, into = by_image(source), by_image(target)
-    return lambda: np.copyto(into, whole)
+    return partial(np.copyto, into, whole)
 
 
 def accumulating(operation: np.ufunc, operands: Sequence[Array], out: Array) -> Run:

@@ -12,8 +12,8 @@ The gradients, in the same domain:
 
 and the gradient of the input is the convolution of `dY` by the kernel turned round, with inputs and outputs
 exchanged. Its U is the transpose of the one above where d and Y are read backward (`Filtering.reversed`), so
-there is but one. dU is as large as U, 1.8 or 4 times the weight: it is turned into dW piece by piece, so that
-no worker keeps a sum of it.
+there is but one. dU is as large as U, 1.8 or 4 times the weight: it is made for some output channels at a
+time and turned into dW at once, so that it is never there as a whole.
 
 Rounding: in float32 and relative to the largest number, outputs and gradients are off by about as much as
 those of a direct sum with F(2x2), at most 1e-6, and by 3 to 5 times as much with F(4x4), at most 5e-6, for 4
@@ -23,7 +23,7 @@ to 512 channels. In float64 both are exact to 1e-12.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -57,8 +57,8 @@ from cnnspec.numpy_backend.kernels.winograd_tiles import (
 )
 
 TAPS: Final = 3
-SPARE: Final = 1 << 16
-"""Elements of memory for sums: 256 KiB of float32."""
+TRANSFORMED: Final = 1 << 20
+"""Elements of dU that are there at a time: 4 MiB of float32."""
 
 
 class WinogradKernel(Kernel[Conv]):
@@ -119,14 +119,15 @@ class WinogradKernel(Kernel[Conv]):
         return within(layer.window(*inputs))
 
     def scratch(self) -> tuple[Scratch, ...]:
-        """Values and products of a block, two chunks, dU, and room for sums, whatever the images."""
+        """Values and products of a block, two chunks, and dU and dW of some channels."""
+        most, some = self._rows * self._columns, self._outputs_together * self.inputs[0].shape[0]
         needed = [
-            Scratch("tiles", (self._rows * self._columns,), "forward", per_image=False),
+            Scratch("tiles", self._values(self.output), "forward", at_most=most),
             Scratch("chunks", (2, CHUNK), "forward", per_image=False),
-            Scratch("tiles again", (self._rows * self._columns,), "backward", per_image=False),
+            Scratch("tiles again", self._values(self.output, *self.inputs), "backward", at_most=most),
             Scratch("chunks again", (2, CHUNK), "backward", per_image=False),
-            Scratch("transformed", self._products, "backward", per_image=False),
-            Scratch("spare", (self._spare,), "backward", per_image=False),
+            Scratch("transformed", (self.places**2 * some,), "backward", per_image=False),
+            Scratch("spare", (TAPS * TAPS * some,), "backward", per_image=False),
         ]
         if self.layer.bias:
             needed.append(Scratch("spare rows", self._rows_of_outputs, "backward", per_image=False))
@@ -200,31 +201,29 @@ class WinogradKernel(Kernel[Conv]):
         return in_turn(runs)
 
     def _adding_weight(self, at: Site) -> list[Run]:
-        """Bind `dU = sum dM V^T` over the blocks of a piece, then `dW += G^T dU G`."""
+        """Bind `dU = dM V^T` and `dW += G^T dU G`, block by block and some output channels at a time."""
         x, dy, chunks, runs = Map(at.x[0]), Map(at.dy, self.output.tile), at.scratch["chunks again"], []
         cut = Cut(self.filtering.inputs.astype(at.dy.dtype), self.tile, self.before)
         cut_dy = Cut(self.filtering.outputs.T.astype(at.dy.dtype), self.tile, (0, 0))
-        total, spare = at.scratch["transformed"], at.scratch["spare"]
+        taps = self._nested_taps(at.dy)
         for i, block in enumerate(self._blocks(dy)):
             values, dproducts = self._within(at.scratch["tiles again"], block, x.channels, dy.channels)
             runs += [cut.run(x, block, values, chunks), cut_dy.run(dy, block, dproducts, chunks)]
             left, right = _stacked(dproducts), _stacked(values).swapaxes(-1, -2)
-            if i == 0:
-                runs.append(multiplying(left, right, total))
-            for some in in_parts(slice(0, len(total)), self._places_together) if i else ():
-                part = total[some]
-                memory = spare[: part.size].reshape(part.shape)
-                runs.append(add_product(left[some], right[some], part, memory, None))
-        return [*runs, *self._back_to_weight(at, total, spare)]
+            for some in in_parts(slice(0, self.layer.channels), self._outputs_together):
+                total = at.sums["weight"][some].reshape(-1, TAPS * TAPS)
+                transformed, spare = self._transformed(at, len(total))
+                runs.append(multiplying(left[:, some], right, transformed))
+                # the first block of a worker's first piece begins the sum
+                begin = None if i else at.moment
+                runs.append(add_product(_places_first(transformed).T, taps, total, spare, begin))
+        return runs
 
-    def _back_to_weight(self, at: Site, total: Array, spare: Array) -> Iterator[Run]:
-        """Bind `dW += G^T dU G`, some output channels at a time."""
-        weight, taps = at.sums["weight"], self._nested_taps(total)
-        each = max(len(spare) // weight[0].size, 1)
-        for some in in_parts(slice(0, len(weight)), each):
-            part = weight[some].reshape(-1, TAPS * TAPS)
-            memory = spare[: part.size].reshape(part.shape)
-            yield add_product(_places_first(total[:, some]).T, taps, part, memory, at.moment)
+    def _transformed(self, at: Site, kernels: int) -> tuple[Array, Array]:
+        """Memory for dU `(k * k, O, C)` and dW `(O * C) x 9` of so many kernels `O * C`."""
+        shape = (self.places**2, -1, self.inputs[0].shape[0])
+        transformed = at.scratch["transformed"][: self.places**2 * kernels].reshape(shape)
+        return transformed, at.scratch["spare"][: TAPS * TAPS * kernels].reshape(kernels, -1)
 
     def _turned(self, at: Site, dx: Array) -> Run:
         """Bind the convolution of `dy` by the kernel turned round."""
@@ -243,15 +242,15 @@ class WinogradKernel(Kernel[Conv]):
         return (self.places**2, self.layer.channels, self.inputs[0].shape[0])
 
     @property
-    def _spare(self) -> int:
-        """Elements of the memory for products that are added: for one place, and for one output channel."""
-        _, outputs, channels = self._products
-        return max(SPARE, outputs * channels, TAPS * TAPS * channels)
+    def _outputs_together(self) -> int:
+        """Output channels whose dU is there at a time."""
+        outputs, channels = self._products[1:]
+        return min(max(TRANSFORMED // (self.places**2 * channels), 1), outputs)
 
-    @property
-    def _places_together(self) -> int:
-        """Places of a tile whose products are added at once."""
-        return max(self._spare // product(self._products[1:]), 1)
+    def _values(self, *layouts: Layout) -> Shape:
+        """Values and products of one image, of the largest of these maps."""
+        tiles = (product(tuple(-(-n // self.tile) for n in layout.shape[1:])) for layout in layouts)
+        return (self._rows * max(tiles),)
 
     @property
     def _rows(self) -> int:
