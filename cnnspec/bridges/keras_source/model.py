@@ -12,7 +12,7 @@ from cnnspec.bridges.keras_source import (  # noqa: F401 - importing them fills 
 )
 from cnnspec.bridges.keras_source.helpers import HELPERS
 from cnnspec.bridges.keras_source.table import CODES, KerasCode
-from cnnspec.bridges.source.bodies import Line, body
+from cnnspec.bridges.source.bodies import POOL, Line, body
 from cnnspec.bridges.source.classes import Class, Classes, LoopSlots, Slot, unify
 from cnnspec.bridges.source.code import REQUIRED, call, literal, written_args
 from cnnspec.bridges.source.expressions import filled, names_in
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TAKEN: Final = ("keras", "layers", "ops", "math", "load_weights", *HELPERS)
 """Names of the file's own that no function may take."""
+WITHIN: Final = ("inputs", "name", "i", *POOL)
+"""Names within functions, which a function of that name would confuse."""
 LOADER: Final = '''
 def load_weights(model: keras.Model, path: str) -> None:
     """Take the weights of a safetensors file: `conv1/kernel`, `conv1/bias`, ..."""
@@ -69,7 +71,7 @@ class _Model:
     def __init__(self, graph: Graph, facts: Facts, codes: Sequence[KerasCode | None]) -> None:
         self._graph, self._facts, self._codes = graph, facts, codes
         self._outline = Outline(graph, codes)
-        names = Namespace(TAKEN, counted=True)
+        names = Namespace((*TAKEN, *WITHIN), counted=True)
         self._name = names.add(_snake(graph.name))
         self._classes = Classes(self._outline, names, case="snake")
         self._whole = Class(self._name, [self._outline.whole])

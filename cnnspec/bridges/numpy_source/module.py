@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 110
 """Columns of a line, where a break is possible."""
+IMPORTED: Final = ("np", "math", "json", "Any", "Iterator")
+WITHIN: Final = ("inputs", "outputs", "frozen", "y", "labels")
+"""Names within the network's class, which a class of that name would confuse."""
 
 
 def to_source(graph: Graph, facts: Facts, about: Sequence[str] = ()) -> SourceFile:
@@ -37,9 +40,7 @@ def to_source(graph: Graph, facts: Facts, about: Sequence[str] = ()) -> SourceFi
         ),
     )
     known = _lessons()
-    name = Namespace((*known, "np", "math", "json", "Any", "Iterator", "Array"), counted=True).add(
-        identifier(graph.name)
-    )
+    name = Namespace((*known, *IMPORTED, *WITHIN), counted=True).add(identifier(graph.name))
     whole = list(_network(graph, facts, name, calls))
     needed = _needed("\n".join(whole))
     head = [f'"""{name} in NumPy, written by cnnspec: forward, backward and a step of training."""', ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.bridges.source.bodies import Body, body
+from cnnspec.bridges.source.bodies import POOL, Body, body
 from cnnspec.bridges.source.classes import Class, Classes, LoopSlots, Slot, unify
 from cnnspec.bridges.source.code import REQUIRED, Code, call, literal, written_args
 from cnnspec.bridges.source.expressions import filled, names_in, needs_i
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TAKEN: Final = ("torch", "nn", "F", "Tensor", "math", *HELPERS)
 """Names of the file's own that no class may take."""
+WITHIN: Final = ("forward", *POOL)
+"""Names within classes, which a class of that name would confuse."""
 _MEMBERS: Final = """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
     double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule
     half ipu load_state_dict modules mtia named_buffers named_children named_modules named_parameters
@@ -63,7 +65,7 @@ class _Module:
     def __init__(self, graph: Graph, facts: Facts, codes: Sequence[Code | None]) -> None:
         self._graph, self._facts, self._codes = graph, facts, codes
         self._outline = Outline(graph, codes)
-        names = Namespace(TAKEN, counted=True)
+        names = Namespace((*TAKEN, *WITHIN), counted=True)
         self._name = names.add(identifier(graph.name))
         self._classes = Classes(self._outline, names)
         self._whole = Class(self._name, [self._outline.whole])
