@@ -48,6 +48,7 @@ class TorchBackend:
         several = place is not None and place.size > 1
         rank = place.local_rank if place and several else None
         self.placement = choose_placement(device, precision, rank, turn)
+        self.stage = self.placement.pinned if self.placement.is_gpu else None
         self.crew: Crew = Alone()
         self._processes: Processes | None = None
         if place is not None and several:

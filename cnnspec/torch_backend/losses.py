@@ -5,7 +5,7 @@ What they sum up, and what counts as right, is said by the NumPy backend's kerne
 
 from __future__ import annotations
 
-from functools import singledispatch
+from functools import cache, singledispatch
 
 import torch
 from torch.nn import functional
@@ -30,11 +30,18 @@ def summed_loss(loss: Loss, z: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 @summed_loss.register(CrossEntropy)
 def _cross_entropy(loss: CrossEntropy, z: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    weights = None if loss.weights is None else torch.tensor(loss.weights, dtype=z.dtype, device=z.device)
+    weights = None if loss.weights is None else _class_weights(loss.weights, z.dtype, z.device)
     whole = functional.cross_entropy(
         z, targets, weight=weights, reduction="sum", label_smoothing=loss.smoothing
     )
     return whole / product(tuple(z.shape[2:]))
+
+
+@cache
+def _class_weights(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """On the device once and for all: a copy in every step would wait for the GPU."""
+    with torch.inference_mode(False):  # what is made in a test part could not be used in training
+        return torch.tensor(weights, dtype=dtype, device=device)
 
 
 @summed_loss.register(Mse)

@@ -205,12 +205,18 @@ class TorchModel:
         return self.inputs.given_back(tuple(map(_array, gradients)))
 
     def predict(self, x: Given) -> Array | Arrays:
-        """The output for any number of samples."""
+        """The output for any number of samples.
+
+        Raises:
+            ValueError: `x` has another shape.
+            TrainingError: a GPU has too little memory.
+        """
         arrays = self.inputs.samples(x, "x")
-        pieces = [
-            tuple(map(_array, self._run(self._network, piece, self.plan.graph.outputs)))
-            for piece in self._pieces(arrays)
-        ]
+        with self._enough_memory():
+            pieces = [
+                tuple(map(_array, self._run(self._network, piece, self.plan.graph.outputs)))
+                for piece in self._pieces(arrays)
+            ]
         return self.outputs.given_back(tuple(np.concatenate(each) for each in zip(*pieces, strict=True)))
 
     def loss_and_gradients(
@@ -263,15 +269,15 @@ class TorchModel:
         targets = _checked(kernel.targets(labels, len(arrays[0])), kernel)
         weight, first = float(kernel.weight(targets)), 0
         sums = torch.zeros(5, dtype=torch.float64, device=self.placement.device)
-        for piece in self._pieces(arrays):
-            count = len(piece[0])
-            t = self.placement.moved(targets[first : first + count])
-            with self._enough_memory():
+        with self._enough_memory():
+            for piece in self._pieces(arrays):
+                count = len(piece[0])
+                t = self.placement.moved(targets[first : first + count])
                 (z,) = self._run(self._network, piece, (self.plan.logits,))
                 far = distances(loss, z, t)
                 found = (summed_loss(loss, z, t), right_answers(loss, z, t), among_five(loss, z, t), *far)
                 sums += torch.stack([one.detach().double() for one in found])
-            first += count
+                first += count
         total, correct, top5, absolute, squared = sums.tolist()
         loss_of_all = total / (weight or 1.0)
         return BatchResult(loss_of_all, correct, len(targets), weight, top5, absolute, squared)
@@ -324,7 +330,7 @@ class TorchModel:
                 return tensor
         if not self.placement.is_gpu or array.nbytes > self.placement.room() // SHARE_OF_GPU:
             return None
-        self._on_gpu.append((array, torch.from_numpy(array).to(self.placement.device)))
+        self._on_gpu.append((array, self.placement.copied(array)))
         return self._on_gpu[-1][1]
 
     def _need_loss(self) -> tuple[LossKernel, Loss]:

@@ -54,10 +54,19 @@ class Placement:
 
     def moved(self, array: NDArray[np.generic]) -> torch.Tensor:
         """An array there; the copy to a GPU goes on while Python does. On the processor it is not copied."""
-        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        tensor = _tensor(array)
         if not self.is_gpu:
             return self.laid_out(tensor)
         return self.laid_out(tensor.pin_memory().to(self.device, non_blocking=True))
+
+    def copied(self, array: NDArray[np.generic]) -> torch.Tensor:
+        """An array there that stays there; unlike `moved` it takes no memory that a GPU reads by itself."""
+        return _tensor(array).to(self.device)
+
+    def pinned(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same numbers in memory that a GPU reads by itself, whatever the processor does meanwhile."""
+        copied: NDArray[np.float32] = _tensor(array).pin_memory().numpy()
+        return copied
 
     def laid_out(self, x: torch.Tensor) -> torch.Tensor:
         """A tensor in the memory format of images, if it is one."""
@@ -71,6 +80,11 @@ class Placement:
 
     def __str__(self) -> str:
         return f"{self.device}, {torch.cuda.get_device_name(self.device)}" if self.is_gpu else "cpu"
+
+
+def _tensor(array: NDArray[np.generic]) -> torch.Tensor:
+    """An array as a tensor, in the same memory; what must not be written is copied, as PyTorch wants it."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def choose_placement(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cnnspec.network.graph import Facts, Graph
     from cnnspec.recipe import Recipe
     from cnnspec.training.checkpoint import PlanFacts
+    from cnnspec.training.feed import Stage
 
 BACKENDS: Final = ("numpy", "torch")
 
@@ -29,12 +30,15 @@ class Backend(Protocol):
     Attributes:
         name: as `--backend` has it, and checkpoints.
         crew: the processes that share every batch.
+        stage: where the device that computes takes samples from, if that is not any memory.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102 - see above
     @property
     def crew(self) -> Crew: ...  # noqa: D102 - see above
+    @property
+    def stage(self) -> Stage | None: ...  # noqa: D102 - see above
 
     def build(
         self, graph: Graph, facts: Facts, recipe: Recipe, batch: int, earlier: PlanFacts | None = None
@@ -60,6 +64,7 @@ class NumpyBackend:
     """NumPy, on the processor."""
 
     name = "numpy"
+    stage = None
 
     def __init__(self) -> None:
         self.crew: Crew = Alone()

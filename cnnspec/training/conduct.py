@@ -171,7 +171,7 @@ def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | No
         _begin(recorder, job, model, data, listener)
         listener.begins(recorder, job.subject, data)
         with listener.training(recorder):
-            _run(recorder, model, data, listener, crew)
+            _run(recorder, model, data, listener, job.backend)
         recorder.end("finished")
         if crew.rank == 0:
             write_report(SavedRun(recorder.folder, recorder.ended), model.model, data)
@@ -206,7 +206,9 @@ def _begin(recorder: Recorder, job: Job, model: TrainableModel, data: DataSet, l
     recorder.go_on(job.record.model_copy(update={"threads": now}), job.checkpoint)
 
 
-def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Listener, crew: Crew) -> None:
+def _run(
+    recorder: Recorder, model: TrainableModel, data: DataSet, listener: Listener, backend: Backend
+) -> None:
     def on_step(step: Step) -> None:
         recorder.finish_step(step, model)
         listener.step(step)
@@ -220,7 +222,7 @@ def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Lis
         return ends
 
     def stop_where_asked() -> None:
-        if crew.stops():
+        if backend.crew.stops():
             recorder.save(model)
             raise Stopped
 
@@ -233,7 +235,7 @@ def _run(recorder: Recorder, model: TrainableModel, data: DataSet, listener: Lis
             history=recorder.history,
             on_epoch=on_epoch,
             on_step=on_step,
-            crew=crew,
+            backend=backend,
         )
     except WorkerLost:  # the model stands where it stood after the last batch
         recorder.save(model)

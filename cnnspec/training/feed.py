@@ -67,6 +67,9 @@ Make = Callable[[], Sequence[Batch]]
 """What gives some batches, a piece, when it is called, in any thread."""
 
 
+Stage = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+"""Puts samples where the device that computes takes them from; called by the threads that make them."""
+
 Share = tuple[int, int]
 """The number of a process, from 0, and how many there are."""
 WHOLE: Final[Share] = (0, 1)
@@ -132,6 +135,7 @@ def feed(
     first: int = 0,
     augment: Sequence[Augmentation] = (),
     share: Share = WHOLE,
+    stage: Stage | None = None,
 ) -> Feed:
     """The batches of an epoch of the training part, the last one as short as it comes.
 
@@ -145,6 +149,7 @@ def feed(
         first: the number, from 0, of the batch to begin with.
         augment: what is done to each sample, in this order.
         share: of several processes, the part of every batch that is this one's.
+        stage: applied to samples that threads make; with one, processors have little else to do.
     """
     x, labels, count = data.train_x, data.train_y, len(data.train_y)
     order = shuffled(count, seed, epoch)[first * batch :]
@@ -155,10 +160,15 @@ def feed(
     def make(rows: NDArray[np.int64]) -> Make:
         parts = [_own(part, share) for part in _cut(rows, batch)]
         own = np.concatenate(parts)
-        return lambda: _batches(change(rows_of(x, own), own), labels[own], parts)
+        return lambda: _batches(_staged(change(rows_of(x, own), own), stage), labels[own], parts)
 
     pieces = _cut(order, _piece(batch, data))
-    return Feed((make(rows) for rows in pieces), _aside() if isinstance(x, np.ndarray) else workers())
+    beside = isinstance(x, np.ndarray) and stage is None
+    return Feed((make(rows) for rows in pieces), _aside() if beside else workers())
+
+
+def _staged(x: NDArray[np.float32], stage: Stage | None) -> NDArray[np.float32]:
+    return x if stage is None else stage(x)
 
 
 def _aside() -> int:
@@ -170,7 +180,7 @@ def _aside() -> int:
     return 1 if (cpus() or 1) > FEW else 0
 
 
-def held_out(data: DataSet, *, batch: int, share: Share = WHOLE) -> Feed:
+def held_out(data: DataSet, *, batch: int, share: Share = WHOLE, stage: Stage | None = None) -> Feed:
     """The test part in its order: one piece where it is in memory, otherwise pieces of `batch` samples.
 
     Of several processes each has its share of every piece, which may be none.
@@ -182,7 +192,7 @@ def held_out(data: DataSet, *, batch: int, share: Share = WHOLE) -> Feed:
     def make(rows: NDArray[np.int64]) -> Make:
         parts = [_own(part, share) for part in _cut(rows, batch)]
         own = np.concatenate(parts)
-        return lambda: _batches(rows_of(x, own), labels[own], parts)
+        return lambda: _batches(_staged(rows_of(x, own), stage), labels[own], parts)
 
     pieces = _cut(np.arange(len(labels)), _piece(batch, data))
     return Feed((make(rows) for rows in pieces), workers())

@@ -17,7 +17,7 @@ import numpy as np
 from cnnspec.training.crew import Alone, Crew
 from cnnspec.training.datasets.dataset import rows_of
 from cnnspec.training.errors import TrainingError
-from cnnspec.training.feed import batches_in, feed, held_out
+from cnnspec.training.feed import Stage, batches_in, feed, held_out
 from cnnspec.training.metrics import CLASSES, Gathered, Measures, Sums
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ class Course:
     measures: Measures = CLASSES
     cause: Cause = no_cause
     crew: Crew = field(default_factory=Alone)
+    stage: Stage | None = None
 
 
 def epochs(
@@ -240,7 +241,7 @@ def epochs(
         began, counted = time.perf_counter(), position.mean.count
         position = train_epoch(model, data, course, position, on_step)
         seconds = time.perf_counter() - began
-        test, further = evaluate(model, data, course.batch, course.crew)
+        test, further = evaluate(model, data, course.batch, course.crew, course.stage)
         if not math.isfinite(test.loss):
             some = rows_of(data.test_x, np.arange(min(course.batch, len(data.test_y))))
             raise Diverged(test.loss, position.epoch, "on the test part after it", course.cause(some))
@@ -278,6 +279,7 @@ def train_epoch(
         first=position.batch,
         augment=course.augment,
         share=(course.crew.rank, course.crew.size),
+        stage=course.stage,
     ) as coming:
         for batch in coming:
             result = model.train_batch(batch.x, batch.labels, batch.indices)
@@ -291,10 +293,12 @@ def train_epoch(
     return position
 
 
-def evaluate(model: Trainable, data: DataSet, batch: int, crew: Crew | None = None) -> tuple[Mean, Gathered]:
+def evaluate(
+    model: Trainable, data: DataSet, batch: int, crew: Crew | None = None, stage: Stage | None = None
+) -> tuple[Mean, Gathered]:
     """The figures of the test part, of which each process looks at its share."""
     mean, gathered, crew = Mean(), Gathered(), crew or Alone()
-    with held_out(data, batch=batch, share=(crew.rank, crew.size)) as pieces:
+    with held_out(data, batch=batch, share=(crew.rank, crew.size), stage=stage) as pieces:
         for piece in pieces:
             result = model.evaluate(piece.x, piece.labels)
             mean, gathered = mean.plus(result), gathered.plus(result)

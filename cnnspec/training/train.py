@@ -11,7 +11,6 @@ import numpy as np
 
 from cnnspec.recipe import chosen_metric, higher_is_better
 from cnnspec.training.backend import Backend, NumpyBackend
-from cnnspec.training.crew import Alone, Crew
 from cnnspec.training.datasets.fit import check_fits
 from cnnspec.training.errors import TrainingError
 from cnnspec.training.feed import batches_in
@@ -78,7 +77,7 @@ def train(
     model = backend.build(graph, facts, recipe, usable_batch(recipe, data))
     follow_schedule(model, recipe, data)
     try:
-        history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step, crew=backend.crew)
+        history = run_epochs(model, recipe, data, on_epoch=on_epoch, on_step=on_step, backend=backend)
     except BaseException:
         model.close()
         raise
@@ -94,7 +93,7 @@ def run_epochs(
     history: Sequence[Epoch] = (),
     on_epoch: OnEpoch = ignore_epoch,
     on_step: OnStep = ignore_step,
-    crew: Crew | None = None,
+    backend: Backend | None = None,
 ) -> tuple[Epoch, ...]:
     """Train a model that is there already; the figures of all epochs.
 
@@ -106,7 +105,7 @@ def run_epochs(
         history: the epochs before that.
         on_epoch: called with the figures of each epoch and the model.
         on_step: called after each batch.
-        crew: the processes that share every batch, where there are several.
+        backend: what has built the model; NumPy unless given.
 
     Raises:
         TrainingError: the last batch of an epoch would be too small for a layer, or for the processes; or a
@@ -114,7 +113,8 @@ def run_epochs(
         Diverged: a loss is not finite.
         WorkerLost: another process is gone.
     """
-    crew = crew or Alone()
+    backend = backend or NumpyBackend()
+    crew = backend.crew
     _check_last_batch(model, len(data.train_y), usable_batch(recipe, data), crew.size)
 
     def cause(x: NDArray[np.float32]) -> str:
@@ -125,7 +125,9 @@ def run_epochs(
     measures = measures_of(plan.graph, plan.facts, recipe.loss, data.test_y)
     for metric in recipe.metrics().values():
         watched(metric, measures.metrics)
-    course = Course(recipe.batch, recipe.epochs, recipe.seed, recipe.augment, measures, cause, crew)
+    course = Course(
+        recipe.batch, recipe.epochs, recipe.seed, recipe.augment, measures, cause, crew, backend.stage
+    )
     known = list(history)
     if ended_early(recipe, known):
         return tuple(known)

@@ -82,6 +82,14 @@ def test_every_loss_is_that_of_numpy(loss):
     ours.close()
 
 
+def test_class_weights_that_were_tested_first_can_be_learned_with():
+    _, model = both(subject(train="loss cross_entropy weights=(1, 0.5, 2, 4, 3, 1)"))
+    x, labels = samples()
+    before = model.evaluate(x, labels).loss
+    model.train_step(x, labels)
+    assert model.evaluate(x, labels).loss != before
+
+
 def figures(result):
     names = ("loss", "correct", "count", "weight", "top5", "absolute", "squared")
     return {name: np.array(getattr(result, name), float) for name in names}

@@ -90,6 +90,26 @@ def test_a_feed_goes_on_where_another_stopped(streamed, augment, first):
     assert_same(rest, whole[first:])
 
 
+@pytest.mark.parametrize("augment", [(), CHAIN], ids=["plain", "augmented"])
+def test_samples_that_threads_make_are_staged_by_them(streamed, augment):
+    """Those that are given by their numbers are not."""
+    staged = []
+
+    def stage(x):
+        staged.append(threading.current_thread().name)
+        return -x
+
+    plain = gathered(feed(data(streamed), seed=3, epoch=1, batch=10, augment=augment))
+    found = gathered(feed(data(streamed), seed=3, epoch=1, batch=10, augment=augment, stage=stage))
+    made = bool(streamed or augment)
+    assert_same([(-x if made else x, y) for x, y in found], plain)
+    assert bool(staged) == made
+    assert all(name.startswith("cnnspec-feed") for name in staged)
+    with held_out(data(streamed), batch=10, stage=stage) as pieces:
+        tested = np.concatenate([piece.x for piece in pieces])
+    np.testing.assert_array_equal(-tested if streamed else tested, data().test_x)
+
+
 def test_the_stream_gives_what_the_array_gives(monkeypatch):
     expected = gathered(feed(data(), seed=3, epoch=1, batch=8, augment=CHAIN))
     for count in (1, 2, 5):
