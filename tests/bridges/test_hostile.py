@@ -7,11 +7,13 @@ import io
 import keyword
 import random
 import tokenize
+from dataclasses import replace as replace_field
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+import cnnspec
 from cnnspec.bridges import keras_source, numpy_source, torch_source
 from cnnspec.bridges.source.file import about
 from cnnspec.bridges.spec import Item, Items, to_spec
@@ -22,7 +24,10 @@ from cnnspec.layers.shapes import Input
 from cnnspec.network.check import check_source
 from cnnspec.network.graph import UseSite
 from cnnspec.render import to_dot
-from cnnspec.training.report.markup import element, table
+from cnnspec.training import DataSet
+from cnnspec.training.report.write import page
+from cnnspec.training.run_folder import RunFolder
+from cnnspec.training.runs import SavedRun, load_run
 from tests.bridges.programs import MARK, DiffersError, assert_alike
 from tests.render import pictures
 
@@ -219,38 +224,84 @@ def replace_name(item, name):
     return Item(item.layer, item.inputs, item.shape, item.weights, name)
 
 
-def test_names_are_texts_in_a_model():
+@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.campaign)])
+def test_names_are_texts_in_a_model(step):
+    """Operators, their attributes and how they hang together; names alone differ, each its own."""
     onnx = pytest.importorskip("onnx")
     from cnnspec.bridges.onnx import to_onnx
 
     graph, facts = network()
-    operators = None
-    for word in strings():
-        if not word.isprintable() or not word:
-            continue
-        named = renamed(graph, word.replace("/", ""))
+
+    def model(word):
+        named = renamed(graph, word)
         pairs = zip(named.nodes, facts.layers, strict=True)
         weights = {f"{n.name}.{w.name}": np.ones(w.shape, "f4") for n, layer in pairs for w in layer.weights}
-        model = to_onnx(named, facts, weights)
-        onnx.checker.check_model(model, full_check=True)
-        found = [node.op_type for node in model.graph.node]
-        operators = operators or found
-        assert found == operators
+        made = to_onnx(named, facts, weights)
+        onnx.checker.check_model(made, full_check=True)
+        return onnx.load_model_from_string(made.SerializeToString()).graph
+
+    plain = structure(model(MARK))
+    for word in strings(step):
+        whole = word.encode("utf-8", "backslashreplace").decode() or "_"  # what protobuf takes as a text
+        assert structure(model(whole)) == plain, word
+
+
+def structure(graph):
+    """Each node's operator, the numbers of the values that it reads and makes, and its attributes."""
+    numbers = {}
+
+    def number(name):
+        return numbers.setdefault(name, len(numbers))
+
+    ends = [[number(port.name) for port in ports] for ports in (graph.input, graph.output)]
+    nodes = [
+        (
+            node.op_type,
+            [number(name) for name in node.input],
+            [number(name) for name in node.output],
+            [str(attribute) for attribute in node.attribute],
+        )
+        for node in graph.node
+    ]
+    held = sorted(number(array.name) for array in graph.initializer)
+    return ends, nodes, held, sorted(number(value.name) for value in graph.value_info)
 
 
 # --- diagrams and the report ----------------------------------------------------------------------------
 
 
-def test_no_name_becomes_an_element_of_a_diagram():
+def elements_of(svg):
+    """The elements of a drawing in order with the names of their attributes, but for the lines of text."""
+    return [(part.tag, sorted(part.attrib)) for part in svg.iter() if part.tag != f"{pictures.SVG}text"]
+
+
+@pytest.mark.parametrize("step", [50, pytest.param(1, marks=pytest.mark.campaign)])
+def test_no_name_becomes_an_element_of_a_diagram(step):
     graph, facts = network()
-    plain = pictures.count(pictures.parse(to_dot(renamed(graph, "word"), facts)))
-    for word in strings(50):
+    plain = elements_of(pictures.parse(to_dot(renamed(graph, MARK), facts)))
+    for word in strings(step):
         drawn = pictures.parse(to_dot(renamed(graph, word), facts))
-        assert pictures.count(drawn) == plain, word
+        assert elements_of(drawn) == plain, word
+
+
+def parts_of(dot):
+    """Nodes, edges and clusters of a DOT text, each with the names of its attributes, as Graphviz reads it."""
+    read = pytest.importorskip("pygraphviz").AGraph(string=dot)
+    given = [one.attr for one in (*read.nodes(), *read.edges())]
+    clusters = [(sorted(part.graph_attr.keys()), len(part.nodes())) for part in read.subgraphs()]
+    return [sorted(attributes.keys()) for attributes in given], clusters
+
+
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.campaign)])
+def test_no_name_becomes_a_statement_of_a_diagrams_text(step):
+    graph, facts = network()
+    plain = parts_of(to_dot(renamed(graph, MARK), facts))
+    for word in strings(step):
+        assert parts_of(to_dot(renamed(graph, word), facts)) == plain, word
 
 
 class Elements(HTMLParser):
-    """The elements of a page and their attributes, without the values."""
+    """The elements of a page with the names of their attributes, opened and closed, and its comments."""
 
     def __init__(self):
         super().__init__()
@@ -259,18 +310,58 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, *(name for name, _ in attrs)))
 
+    def handle_endtag(self, tag):
+        self.found.append(("/", tag))
+
+    def handle_comment(self, data):
+        self.found.append(("comment",))
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
 
 def elements(text):
     parser = Elements()
     parser.feed(text)
+    parser.close()
     return parser.found
 
 
-def test_no_text_becomes_an_element_of_the_report():
-    def page(word):
-        rows = table([word, "b"], [[word, word]])
-        return element("section", word, rows, title=word)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of one epoch on noise, its model and its data."""
+    chance = np.random.default_rng(0)
+    x, y = chance.random((30, 1, 9, 9), np.float32), chance.integers(0, 2, 30)
+    data = DataSet("digits", x[:20], y[:20], x[20:], y[20:], ("a", "b"))
+    folder = tmp_path_factory.mktemp("report") / "run"
+    trained = cnnspec.train(cnnspec.loads(TEXT), data, out=folder, epochs=1)
+    yield load_run(folder), trained.model, data
+    trained.model.close()
 
-    plain = elements(page("word"))
-    for word in strings(1):
-        assert elements(page(word)) == plain, word
+
+def page_about(run, word):
+    """The report of a run whose network, layers, classes, data, file and comments are called so."""
+    saved, model, data = run
+    record = saved.record.model_copy(
+        update={
+            "network": word,
+            "recipe": {**saved.record.recipe, "data": word, "optimizer": word},
+            "parameters": {word: word},
+            "platform": word,
+            "preparation": saved.record.preparation.model_copy(
+                update={"classes": (f"first{word}", f"second{word}")}
+            ),
+            "spec": saved.record.spec.model_copy(update={"file": f"{word}.cnn", "text": f"# {word}\n{TEXT}"}),
+            "versions": saved.record.versions.model_copy(update={"numpy": word}),
+        }
+    )
+    other = SavedRun(RunFolder(saved.path.parent / f"a{word}"), record)
+    subject = replace_field(saved.subject, graph=renamed(saved.subject.graph, word))
+    vars(other).update(subject=subject, history=saved.history)
+    return page(other, model, data)
+
+
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.campaign)])
+def test_no_text_becomes_an_element_of_the_report(run, step):
+    plain = elements(page_about(run, MARK))
+    for word in strings(step):
+        assert elements(page_about(run, word)) == plain, word
