@@ -285,7 +285,7 @@ def test_no_name_becomes_an_element_of_a_diagram(step):
 
 
 def parts_of(dot):
-    """Nodes, edges and clusters of a DOT text, each with the names of its attributes, as Graphviz reads it."""
+    """Nodes, edges and clusters of a DOT text, with the names of attributes, as Graphviz reads it."""
     read = pytest.importorskip("pygraphviz").AGraph(string=dot)
     given = [one.attr for one in (*read.nodes(), *read.edges())]
     clusters = [(sorted(part.graph_attr.keys()), len(part.nodes())) for part in read.subgraphs()]
