@@ -200,7 +200,7 @@ class Lay:
         return in_turn(runs)
 
     def _placing(self, pixels: Array, y: Map, channels: slice, block: Block) -> Run:
-        """Bind copying each place of the tiles to where it lies in the map.
+        """Bind copying the places of the tiles to where they lie in the map, whole tiles at once.
 
         The tiles in which the map lies, if it does, divide those of the products.
         """
@@ -208,19 +208,29 @@ class Lay:
         tiles = pixels.reshape(*pixels.shape[:3], *block.shape)
         moves = []
         for plane in y.planes(channels, block.images):
-            down, along = (range(first, side, step) for first, step in zip(*plane[1:], strict=True))
-            for i, j in pairs(down, along):
-                rows = _every(block.rows, side, i, plane.step[0])
-                columns = _every(block.columns, side, j, plane.step[1])
+            places = tiles[plane.first[0] :: plane.step[0], plane.first[1] :: plane.step[1]]
+            axes = zip((block.rows, block.columns), plane.step, plane.array.shape[1:3], strict=True)
+            down, along = ([*_met_by_tiles(part, side // step, n)] for part, step, n in axes)
+            for (rows, i, th), (columns, j, tw) in pairs(down, along):
                 target = plane.array[:, rows, columns]
-                _, th, tw, _ = target.shape
-                moves.append(copying_images(tiles[i, j, :, :th, :tw], target))
+                channel, _, _, image = target.shape
+                target = target.reshape(channel, _length(th), i, _length(tw), j, image)
+                moves.append(copying_images(places[:i, :j, :, th, tw], target.transpose(2, 4, 0, 1, 3, 5)))
         return in_turn(moves)
 
 
-def _every(part: slice, side: int, place: int, step: int) -> slice:
-    """Of every `step`-th position, those at one place of each of some tiles that are `side` long."""
-    return slice((part.start * side + place) // step, part.stop * side // step, side // step)
+def _met_by_tiles(part: slice, each: int, n: int) -> Iterator[tuple[slice, int, slice]]:
+    """Where `part` of tiles lie on an axis of `n` positions, `each` of which are a tile's.
+
+    First the whole tiles, then what is met of the last one: the positions, how many of a tile, and which
+    tiles of the part.
+    """
+    begin, end = part.start * each, min(part.stop * each, n)
+    whole, rest = divmod(end - begin, each)
+    if whole:
+        yield slice(begin, begin + whole * each), each, slice(0, whole)
+    if rest:
+        yield slice(end - rest, end), rest, slice(whole, whole + 1)
 
 
 def nested(matrix: Array, source: Array, between: Array, target: Array) -> Run:
