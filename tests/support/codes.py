@@ -7,7 +7,7 @@ from pathlib import Path
 from cnnspec.recipe import ROLES
 
 PACKAGE = Path(__file__).parent.parent.parent / "cnnspec"
-ROOMS = ("language", "layers", "network")
+ROOMS = ("language", "layers", "network", "bridges")
 MAKERS = {"Diagnostic", "LayerError", "_error"}
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
