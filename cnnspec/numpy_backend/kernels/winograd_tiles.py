@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cnnspec.layers import Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Run, copying_images, in_turn
+from cnnspec.numpy_backend.kernels.base import Array, Run, along, copying_images, in_turn, nothing
 
 CHUNK: Final = 1 << 17
 """Elements of each of the two buffers of a chunk: 512 KiB of float32."""
@@ -139,33 +139,41 @@ class Cut:
         return in_turn(runs)
 
     def _padded(self, x: Map, channels: slice, block: Block, memory: Array) -> tuple[Run, Array]:
-        """The part of the map that the tiles see, with zeros where they see beyond it."""
+        """The part of the map that the tiles see, with zeros where they see beyond it; a copy if need be."""
         sides = self.matrix.shape[1]
         seen = []
         for part, before in zip((block.rows, block.columns), self.before, strict=True):
             start = part.start * self.step - before
             seen.append(range(start, start + (_length(part) - 1) * self.step + sides))
+        if not x.tile and all(p.start >= 0 and p.stop <= n for p, n in zip(seen, x.sizes, strict=True)):
+            rows, columns = (slice(positions.start, positions.stop) for positions in seen)
+            return nothing, x.array[channels, rows, columns, block.images]
         padded = _view(memory, (_length(channels), *map(len, seen), block.shape[2]))
-        moves, unfilled = [], padded.size
+        runs = [_zeroing(border) for border in _borders(padded, seen, x.sizes)]
         for plane in x.planes(channels, block.images):
             sources, targets = zip(*map(_met, seen, plane.first, plane.step, x.sizes), strict=True)
-            target = padded[:, *targets]
-            moves.append(copying_images(plane.array[:, *sources], target))
-            unfilled -= target.size
-
-        def run() -> None:
-            if unfilled:
-                padded.fill(0)
-            for move in moves:
-                move()
-
-        return run, padded
+            runs.append(copying_images(plane.array[:, *sources], padded[:, *targets]))
+        return in_turn(runs), padded
 
     def _windows(self, padded: Array, shape: Shape) -> Array:
         """The pixels of every tile, seen as `(s, s, C, th, tw, N)`."""
         channel, row, column, image = padded.strides
         strides = (row, column, channel, row * self.step, column * self.step, image)
         return as_strided(padded, shape, strides, writeable=False)
+
+
+def _borders(padded: Array, seen: list[range], sizes: Shape) -> Iterator[Array]:
+    """The parts of the seen positions of every axis that lie beyond the map."""
+    for axis, (positions, n) in enumerate(zip(seen, sizes, strict=True), start=1):
+        before, behind = max(-positions.start, 0), max(positions.stop - n, 0)
+        length = padded.shape[axis]
+        for part in (slice(0, min(before, length)), slice(max(length - behind, 0), length)):
+            if part.start < part.stop:
+                yield padded[along(axis, part)]
+
+
+def _zeroing(array: Array) -> Run:
+    return lambda: array.fill(0)
 
 
 def _met(seen: range, first: int, step: int, n: int) -> tuple[slice, slice]:
