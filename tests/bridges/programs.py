@@ -23,13 +23,22 @@ def assert_alike(plain: str, text: str) -> None:
     Raises:
         DiffersError: with the two parts.
     """
-    one, other = (ast.parse(part).body for part in (plain, text))
+    one, other = ast.parse(plain).body, ast.parse(text).body
+    lines, others = plain.split("\n"), text.split("\n")
     pairing = _Pairing()
     if len(one) != len(other):
         raise DiffersError(f"{len(one)} statements, {len(other)} statements")
     for before, after in zip(one, other, strict=True):
-        if MARK in ast.dump(before).lower() or ast.dump(before) != ast.dump(after):
+        written = _written(before, lines)
+        if MARK in written.lower() or written != _written(after, others):
             pairing.walk(_Straight().visit(before), _Straight().visit(after))
+
+
+def _written(statement: ast.stmt, lines: list[str]) -> str:
+    """The lines of a statement, which is the same one where they are."""
+    decorators = getattr(statement, "decorator_list", [])
+    first = min(part.lineno for part in (statement, *decorators))
+    return "\n".join(lines[first - 1 : statement.end_lineno])
 
 
 class _Straight(ast.NodeTransformer):

@@ -38,7 +38,7 @@ def _doubles():
 
 ALL = [case for case in CASES if covered(case)]
 SAMPLE = [
-    case if i % 4 == 2 else pytest.param(case, marks=pytest.mark.campaign) for i, case in enumerate(ALL)
+    case if i % 8 == 2 else pytest.param(case, marks=pytest.mark.campaign) for i, case in enumerate(ALL)
 ]
 
 

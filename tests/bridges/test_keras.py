@@ -26,7 +26,7 @@ from tests.support.three_ways import by_torch, farthest  # noqa: E402
 from tests.zoo.small import SMALL  # noqa: E402
 from tests.zoo.specs import SPECS  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("ignore")
 TOLERANCE = 1e-4
 QUICK = [
     case if i % 3 == 2 else pytest.param(case, marks=pytest.mark.campaign) for i, case in enumerate(CASES)

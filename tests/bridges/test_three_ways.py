@@ -22,6 +22,7 @@ from tests.zoo.specs import SPECS
 
 TOLERANCE = 1e-4
 SAMPLE, CAMPAIGN = range(40), range(40, 440)
+LARGE = ("unet", "resnet50", "vgg16", "densenet121")
 WHOLE = sorted(path.stem for path in SPECS.glob("*.cnn") if "\nnetwork" in path.read_text("utf-8"))
 
 
@@ -57,7 +58,9 @@ def test_pooling_that_reaches_over_the_edge(kind, rows, options):
         assert_alike(*check_text(text))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.campaign) if name in LARGE else name for name in SMALL]
+)
 def test_spec_with_small_inputs(name):
     assert_alike(*SMALL[name].network(name), count=1, scale=0.1)
 
