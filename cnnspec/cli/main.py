@@ -147,18 +147,33 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(USAGE, f"error: {message}\n{self._meant(message)}")
+        """Say what is wrong and what to do; of words missing or too many also how all is written."""
+        lines = [f"error: {message.removeprefix('argument ')}"]
+        if "\nhelp: " not in message:
+            lines += self._help(message)
+        self.exit(USAGE, "\n".join(lines) + "\n")
 
-    def _meant(self, message: str) -> str:
-        """A line of help for an option that there is not, where another one is close to it."""
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """See that a value is one of those that there are."""
         from cnnspec.language.diagnostics import did_you_mean
 
-        before, unknown, words = message.partition("unrecognized arguments: ")
-        if before or not unknown or not words.startswith("--"):
-            return ""
-        option = words.split()[0].partition("=")[0]
-        return "".join(f"help: {line}\n" for line in did_you_mean(option, self._option_string_actions))
+        choices = list(map(str, action.choices or ()))
+        if choices and str(value) not in choices:
+            help = "; ".join(did_you_mean(str(value), choices)) or f"there is {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f"there is no `{value}`\nhelp: {help}")
+
+    def _help(self, message: str) -> list[str]:
+        """What to do, where the message does not say so."""
+        from cnnspec.language.diagnostics import did_you_mean
+
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        if unknown and words.startswith("--"):
+            option = words.split()[0].partition("=")[0]
+            if close := did_you_mean(option, self._option_string_actions):
+                return [f"help: {line}" for line in close]
+        if unknown or "arguments are required" in message:
+            return [self.format_usage().strip(), f"help: {self.prog} --help"]
+        return [f"help: {self.prog} --help"]
 
 
 def _report(error: Exception, *, quiet: bool) -> int:

@@ -215,6 +215,16 @@ def signature(declared: Block | Network) -> str:
     return " ".join(words)
 
 
+def _of_training(name: str) -> tuple[str, ...]:
+    """Help for a name that is no parameter, but a setting of the `train` block."""
+    from cnnspec.network.settings import settings_of
+    from cnnspec.recipe import Recipe
+
+    if name not in settings_of(Recipe()):
+        return ()
+    return (f"`{name}` is a setting of the `train` block: change it there, or by `cnnspec run --set {name}=...`",)
+
+
 def network_parameters(
     network: Network, given: Mapping[str, Value] | None
 ) -> tuple[dict[str, Value | Unknown], tuple[Diagnostic, ...]]:
@@ -224,7 +234,8 @@ def network_parameters(
     names = [parameter.name.text for parameter in network.parameters]
     for name in given or {}:
         if name not in names:
-            help = did_you_mean(name, names) or ((f"its parameters are {', '.join(names)}",) if names else ())
+            own = (f"its parameters are {', '.join(names)}",) if names else ()
+            help = _of_training(name) or did_you_mean(name, names) or own
             message = f"network `{network.name.text}` has no parameter `{name}`"
             faults.append(Diagnostic("unknown-parameter", message, network.name.span, help=help))
     for parameter in network.parameters:

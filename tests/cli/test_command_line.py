@@ -98,8 +98,52 @@ def test_nothing_shows_the_help_as_a_usage_error(status):
 def test_an_unknown_command_suggests_one(status):
     code, out, err = status("chek")
     assert (code, out) == (USAGE, "")
-    assert err.endswith("error: there is no command `chek`\nhelp: did you mean `check`?\n")
+    assert err == "error: there is no command `chek`\nhelp: did you mean `check`?\n"
     assert "help: the commands are bench, check, " in status("zzz")[2]
+
+
+MISUSES = {
+    ("check", LENET, "--depth", "0"): (
+        "error: --depth: must be a number of at least 1, not `0`",
+        "help: cnnspec check --help",
+    ),
+    ("check", LENET, "--layer", "conv9"): (
+        "error: `LeNet` has no layer `conv9`",
+        "help: did you mean `conv2` or `conv1`?",
+    ),
+    ("check", LENET, "--format", "jsn"): ("error: --format: there is no `jsn`", "help: did you mean `json`?"),
+    ("check", LENET, "--emit", "ir"): (
+        "error: --emit: there is no `ir`",
+        "help: there is tree, graph, facts",
+    ),
+    ("check", LENET, "--memmory"): (
+        "error: unrecognized arguments: --memmory",
+        "help: did you mean `--memory`?",
+    ),
+    ("check", LENET, "--depth"): ("error: --depth: expected one argument", "help: cnnspec check --help"),
+}
+
+
+@pytest.mark.parametrize("words", MISUSES)
+def test_a_misuse_is_told_alone_with_what_to_do(status, words):
+    assert status(*words) == (USAGE, "", "\n".join(MISUSES[words]) + "\n")
+
+
+@pytest.mark.parametrize("words", [("fmt",), ("diff", LENET), ("diff", LENET, LENET, LENET)])
+def test_words_missing_or_too_many_also_show_how_all_is_written(status, words):
+    code, out, err = status(*words)
+    assert (code, out) == (USAGE, "")
+    assert err.startswith("error: ")
+    assert f"\nusage: cnnspec {words[0]} " in err
+    assert err.endswith(f"help: cnnspec {words[0]} --help\n")
+
+
+def test_a_setting_of_training_is_no_parameter_and_told_where_it_goes(status):
+    code, _, err = status("check", "--quiet", LENET, "--set", "lr=1")
+    assert code == FINDINGS
+    assert (
+        "help: `lr` is a setting of the `train` block: change it there, or by `cnnspec run --set lr=" in err
+    )
 
 
 WRONG = [

@@ -214,7 +214,7 @@ def test_unknown_word_that_resembles_nothing_is_told_of_the_list(capsys):
     "given", [[], ["conv", "dense"], ["specs/lenet.cnn", "conv1", "conv2"], ["--list", "conv"]]
 )
 def test_wrong_number_of_words_is_a_usage_error(capsys, given):
-    assert "usage: cnnspec explain" in refused(capsys, *given)
+    assert "help: cnnspec explain --help" in refused(capsys, *given)
 
 
 def test_list_has_one_line_for_every_topic(capsys):

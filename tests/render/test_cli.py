@@ -66,9 +66,9 @@ def test_a_spec_with_errors_is_not_drawn(tmp_path: Path) -> None:
 WRONG = {
     "no file": ((), 2, "the following arguments are required: FILE"),
     "unknown option": ((LENET, "--shiny"), 2, "unrecognized arguments: --shiny"),
-    "unknown format": ((LENET, "--format", "gif"), 2, "invalid choice: 'gif'"),
-    "unknown theme": ((LENET, "--theme", "neon"), 2, "invalid choice: 'neon'"),
-    "unknown direction": ((LENET, "--direction", "up"), 2, "invalid choice: 'up'"),
+    "unknown format": ((LENET, "--format", "gif"), 2, "there is no `gif`"),
+    "unknown theme": ((LENET, "--theme", "neon"), 2, "there is no `neon`"),
+    "unknown direction": ((LENET, "--direction", "up"), 2, "there is no `up`"),
     "contradiction": (
         (LENET, "-o", "a.svg", "--format", "png"),
         2,

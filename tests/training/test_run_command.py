@@ -177,12 +177,12 @@ def test_the_standard_input_is_a_file(here: Path):
 
 WRONG = {
     "no file": ([], 2, "error: a FILE is needed, or --resume with the folder of a run"),
-    "no epochs": (["small.cnn", "--epochs", "0"], 2, "argument --epochs: must be at least 1, not 0"),
+    "no epochs": (["small.cnn", "--epochs", "0"], 2, "error: --epochs: must be at least 1, not 0"),
     "many epochs": (["small.cnn", "--epochs", "many"], 2, "must be a whole number, not 'many'"),
-    "half a batch": (["small.cnn", "--batch", "0.5"], 2, "argument --batch: must be a whole number"),
-    "a negative batch": (["small.cnn", "--batch=-3"], 2, "argument --batch: must be at least 1, not -3"),
-    "a vast batch": (["small.cnn", "--batch", "9" * 400], 2, "argument --batch: must be a whole number"),
-    "a negative seed": (["small.cnn", "--seed=-1"], 2, "argument --seed: must be at least 0, not -1"),
+    "half a batch": (["small.cnn", "--batch", "0.5"], 2, "error: --batch: must be a whole number"),
+    "a negative batch": (["small.cnn", "--batch=-3"], 2, "error: --batch: must be at least 1, not -3"),
+    "a vast batch": (["small.cnn", "--batch", "9" * 400], 2, "error: --batch: must be a whole number"),
+    "a negative seed": (["small.cnn", "--seed=-1"], 2, "error: --seed: must be at least 0, not -1"),
     "an unknown option": (["small.cnn", "--epoch", "3"], 2, "help: did you mean `--epochs`?"),
     "an unknown data set": (
         ["small.cnn", "--data", "mnits"],
