@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from cnnspec.measurement.systems.numpy import predicting, step_of, trainable
-from cnnspec.numpy_backend.kernels.base import Kernel, Run, Site, nothing
+from cnnspec.numpy_backend.kernels.base import Kernel, Member, Run, Site, nothing
 
 if TYPE_CHECKING:
     from cnnspec.layers import Layer
@@ -147,6 +147,9 @@ class _Timed:
 
     def forward(self, at: Site) -> Run:
         return self._clock.around(self._kernel.forward(at), "forward")
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        return [self._clock.around(run, "forward") for run in self._kernel.together(at, member)]
 
     def backward(self, at: Site) -> Run:
         return self._clock.around(self._kernel.backward(at), "backward")

@@ -14,6 +14,7 @@ from cnnspec.numpy_backend.kernels.losses import Tally, add_up
 from cnnspec.numpy_backend.meetings import Meeting, in_step
 from cnnspec.numpy_backend.memory import allocate
 from cnnspec.numpy_backend.program import Program, Tables
+from cnnspec.numpy_backend.teams import Seat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,10 +62,13 @@ class Share:
 
 
 class Bench:
-    """The memory of one worker's pieces, and its programs by piece and by the number of images they take."""
+    """The memory of one worker's pieces, and its programs by piece and by the number of images they take.
 
-    def __init__(self, plan: Plan, tables: Tables, worker: int) -> None:
-        self.worker = worker
+    In a team, the worker has a `seat`.
+    """
+
+    def __init__(self, plan: Plan, tables: Tables, worker: int, seat: Seat | None = None) -> None:
+        self.worker, self._seat = worker, seat
         self._plan, self._tables = plan, tables
         self._arenas: list[NDArray[np.uint8]] = []
         self._programs: dict[tuple[int, int], Program] = {}
@@ -75,7 +79,8 @@ class Bench:
             self._arenas.append(allocate(self._plan.arena_bytes))
         if (piece, n) not in self._programs:
             number = self.worker * self._plan.in_step + piece
-            self._programs[piece, n] = Program(self._plan, n, self._arenas[piece], self._tables, number)
+            arena = self._arenas[piece]
+            self._programs[piece, n] = Program(self._plan, n, arena, self._tables, number, self._seat)
         return self._programs[piece, n]
 
     def carry_out(self, task: Task, share: Share, call: Call, meeting: Meeting) -> Tally:

@@ -60,6 +60,10 @@ class Meeting:
         if self.stopped:
             raise Stopped
 
+    def expect_others(self) -> None:
+        """Raise whatever keeps the others from coming; asked while they are waited for."""
+        self.go_on()
+
     def stop(self) -> None:
         """Let all who wait or come later raise `Stopped`."""
         self.stopped = True

@@ -25,6 +25,7 @@ from cnnspec.numpy_backend.ports import Arrays, Given, Ports
 from cnnspec.numpy_backend.processes import Processes, bytes_of_a_row
 from cnnspec.numpy_backend.program import Tables
 from cnnspec.numpy_backend.tasks import Backward, Forward, Judge, Learn, Task
+from cnnspec.numpy_backend.teams import seats
 from cnnspec.numpy_backend.workers import Threads
 
 if TYPE_CHECKING:
@@ -318,9 +319,11 @@ class Model:
         """The crew, whose workers begin to live when there is work for them."""
         if self._crew is None:
             plan, tables = self.plan, self._tables
-            benches = [Bench(plan, tables[w % len(tables)], w) for w in range(plan.workers)]
+            team = seats(plan) if plan.team else [None] * plan.workers
+            benches = [Bench(plan, tables[w % len(tables)], w, seat) for w, seat in enumerate(team)]
             if plan.processes:
-                self._crew = Processes(benches, self._capacity(), self._stopped)
+                gate = team[0].gate if team[0] is not None else None
+                self._crew = Processes(benches, self._capacity(), self._stopped, gate)
             else:
                 self._crew = Threads(benches)
         return self._crew
@@ -334,17 +337,21 @@ class Model:
             run()
 
     def _active(self, count: int) -> int:
+        if self.plan.team:
+            return self.plan.workers
         return max(1, min(self.plan.workers, count))
 
     def _shares(self, first: int, count: int) -> list[Share]:
         """The shares of the workers that have something to do with so many images from the first on."""
         active, size = self._active(count), self.plan.micro_batch
+        if self.plan.team:
+            return [Share(first, first + count, size)] * active
         bounds = [(count * w // active, count * (w + 1) // active) for w in range(active)]
         return [Share(first + start, first + stop, size) for start, stop in bounds]
 
     def _rounds(self, task: Task, count: int) -> list[list[Share]]:
         """The shares, round by round: processes have room for so many images at a time."""
-        if not self.plan.processes:
+        if not self.plan.processes or self.plan.team:
             return [self._shares(0, count)]
         arrays = (*task.reads, *task.writes)
         room = self._capacity() - len(arrays) * ALIGNMENT

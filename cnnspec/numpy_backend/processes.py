@@ -31,6 +31,7 @@ from cnnspec.numpy_backend.kernels.base import Run
 from cnnspec.numpy_backend.kernels.losses import Tally
 from cnnspec.numpy_backend.meetings import Meeting, Stopped
 from cnnspec.numpy_backend.memory import ALIGNMENT, aligned, shared_bytes
+from cnnspec.numpy_backend.teams import Gate
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -64,15 +65,19 @@ class WorkerLost(MemoryError):  # noqa: N818 - what happened
 class Processes:
     """A crew whose first worker is the caller, and the others processes."""
 
-    def __init__(self, benches: list[Bench], capacity: int, stopped: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, benches: list[Bench], capacity: int, stopped: NDArray[np.uint8], gate: Gate | None = None
+    ) -> None:
         """Fork nothing yet.
 
         Args:
             benches: a place for each worker.
             capacity: bytes that a worker's share of a batch may need for what it reads and writes.
             stopped: a byte of shared memory, set while the workers are to end early.
+            gate: where they wait for one another, if they are a team.
         """
         self._benches, self._capacity, self._stopped = benches, capacity, stopped
+        self._gate = gate
         self._helpers: list[_Helper] = []
         self._finalizer = weakref.finalize(self, _dismiss, self._helpers)
 
@@ -87,8 +92,12 @@ class Processes:
         self._stopped[0] = 0
         meeting = _Presidency(helpers, self._stopped)
         try:
+            others = task
+            if self._gate is not None:
+                self._gate.open()
+                others = task.assisting()
             for helper, share in zip(helpers, shares[1:], strict=True):
-                helper.begin(task, share, call)
+                helper.begin(others, share, call)
             tally = self._benches[0].carry_out(task, shares[0], call, meeting)
             answers = [helper.answer() for helper in helpers]
         except BaseException as error:
@@ -96,7 +105,7 @@ class Processes:
             self._settle(helpers, patiently=isinstance(error, Exception))
             raise
         for helper, share in zip(helpers, shares[1:], strict=True):
-            helper.fetch(task, share)
+            helper.fetch(others, share)
         return sum(answers, tally)
 
     def close(self) -> None:
@@ -133,6 +142,16 @@ class _Presidency(Meeting):
         combine()
         for helper in self._helpers:
             helper.send(GO_ON)
+
+    def expect_others(self) -> None:
+        """Raise what a helper raised that has ended before its time.
+
+        Raises:
+            BaseException: its error.
+            WorkerLost: it has gone.
+        """
+        for helper in self._helpers:
+            helper.check()
 
     def stop(self) -> None:
         """Let helpers end at their next step, or where they wait."""
@@ -175,6 +194,7 @@ class _Helper:
         self._memory = shared_bytes(capacity)
         self._order: _Order | None = None
         self._views: tuple[NDArray[Any], ...] = ()
+        self._early: bytes | None = None
         self._pipe, end = Pipe()
         with warnings.catch_warnings():
             # Python and JAX warn of locks that other threads may hold: the child computes with NumPy alone.
@@ -224,6 +244,19 @@ class _Helper:
             raise pickle.loads(said)
         return Tally(*TALLY.unpack(said))
 
+    def check(self) -> None:
+        """Look whether the process has ended early, while others wait for it.
+
+        Raises:
+            BaseException: what it raised.
+            WorkerLost: it has gone.
+        """
+        if self._early is None and self._pipe.poll():
+            self._early = self._receive()
+        if self._early is not None and len(self._early) != TALLY.size:
+            self.busy = False
+            raise pickle.loads(self._early)
+
     def await_meeting(self) -> None:
         """Wait until the process has come to a meeting.
 
@@ -253,7 +286,7 @@ class _Helper:
             raise WorkerLost from None
 
     def _receive(self) -> bytes:
-        said = receive(self._pipe)
+        said, self._early = self._early or receive(self._pipe), None
         if said is None:
             self.lost = True
             raise WorkerLost

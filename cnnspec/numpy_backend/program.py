@@ -12,6 +12,7 @@ from cnnspec.layers import product
 from cnnspec.numpy_backend.kernels.base import Array, Layout, Moment, Run, Site, Way, nothing
 from cnnspec.numpy_backend.kernels.losses import NO_TALLY
 from cnnspec.numpy_backend.meetings import Exchanges, Meeting, Pass
+from cnnspec.numpy_backend.teams import Seat, common_buffers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,11 +45,22 @@ class _Exchange:
 class Program:
     """Forward and backward passes over `n` images in the memory of one piece.
 
-    `piece` is its number among the pieces that are at work at a time.
+    `piece` is its number among the pieces that are at work at a time. With a `seat` in a team it is that
+    member's part of them; `arena` is then memory of its own, beside what all share.
     """
 
-    def __init__(self, plan: Plan, n: int, arena: NDArray[np.uint8], tables: Tables, piece: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        n: int,
+        arena: NDArray[np.uint8],
+        tables: Tables,
+        piece: int,
+        seat: Seat | None = None,
+    ) -> None:
         self._plan, self._n, self._arena, self._tables, self._piece = plan, n, arena, tables, piece
+        self._seat = seat
+        self._common = common_buffers(plan) if seat else frozenset()
         self.moment = Moment()
         self.meeting = Meeting(1)
         nodes = range(len(plan.kernels))
@@ -78,6 +90,11 @@ class Program:
         yield from self._run(self._forward)
         if out is not None:
             _copy_all(self._outputs, out)
+        return NO_TALLY
+
+    def assist(self, *, judged: bool) -> Pass:
+        """Do a member's part of a prediction, or of what is judged by a loss."""
+        yield from self._run(self._to_logits if judged else self._forward)
         return NO_TALLY
 
     def backward(self, gradients: Arrays, out: Arrays) -> Pass:
@@ -130,9 +147,20 @@ class Program:
 
     def _bind_forward(self, nodes: range) -> list[Run | _Exchange]:
         steps: list[Run | _Exchange] = []
+        if self._seat is not None:
+            return self._bind_together(nodes, self._seat)
         for i in nodes:
             site = self._site(i, set())
             steps += [*self._exchange(i, "forward", site), self._plan.kernels[i].forward(site)]
+        return _only_work(steps)
+
+    def _bind_together(self, nodes: range, seat: Seat) -> list[Run | _Exchange]:
+        """A member's part of every layer; it meets the others before the first phase and after each."""
+        wait = seat.gate.waiting(seat.member, lambda: self.meeting.expect_others())
+        steps: list[Run | _Exchange] = [wait]
+        for i in nodes:
+            for run in self._plan.kernels[i].together(self._site(i, set()), seat.member):
+                steps += [run, wait]
         return _only_work(steps)
 
     def _exchange(self, i: int, way: Way, site: Site) -> list[Run | _Exchange]:
@@ -220,7 +248,8 @@ class Program:
         buffer, plan = self._plan.buffers.all[index], self._plan
         shape = buffer.array.stored(self._n)
         start = plan.offsets[index]
-        memory = self._arena[start : start + product(shape) * plan.dtype.itemsize]
+        arena = self._seat.values if self._seat and index in self._common else self._arena
+        memory = arena[start : start + product(shape) * plan.dtype.itemsize]
         return memory.view(plan.dtype).reshape(shape)
 
 

@@ -36,6 +36,10 @@ class Task(ABC):
     def begin(self, program: Program, images: slice) -> Pass:
         """The pass over one piece, these images of the batch."""
 
+    def assisting(self) -> Task:
+        """What the other members of a team do meanwhile."""
+        raise NotImplementedError
+
     def _load(self, program: Program, images: slice) -> None:
         if self.rows is None:
             program.load(tuple(array[images] for array in self.reads[: self.inputs]))
@@ -59,6 +63,10 @@ class Forward(Task):
         """Load and run forward."""
         self._load(program, images)
         return (yield from program.forward(self._written(images)))
+
+    def assisting(self) -> Task:
+        """Their part of every layer."""
+        return Assist((), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,21 @@ class Judge(Task):
         self._load(program, images)
         (targets,) = self._beside(images)
         return (yield from program.loss(targets))
+
+    def assisting(self) -> Task:
+        """Their part of every layer up to the logits."""
+        return Assist((), (), 0, judged=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Assist(Task):
+    """Do a member's part of what the first member of a team predicts, or judges."""
+
+    judged: bool = False
+
+    def begin(self, program: Program, images: slice) -> Pass:
+        """Run forward on what the first member loads."""
+        return (yield from program.assist(judged=self.judged))
 
 
 @dataclass(frozen=True, slots=True)

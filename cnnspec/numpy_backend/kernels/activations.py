@@ -29,6 +29,7 @@ class _Elementwise(Kernel[Layer]):
     reads_margin = True
     writes_margin = True
     keeps_output = True
+    by_channel = True
 
 
 @computes(Relu)

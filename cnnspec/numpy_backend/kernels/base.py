@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
@@ -77,7 +77,7 @@ class Scratch:
 
     `during` says when its contents matter: in one of the passes, or `both`, from one to the other; `kept` is
     as `both` in training, and not there otherwise. Where `at_most` numbers are enough for any images, the
-    array is flat.
+    array is flat. Each member of a team has such memory for itself, unless it is `common` to all.
     """
 
     name: str
@@ -85,12 +85,25 @@ class Scratch:
     during: Literal["forward", "backward", "both", "kept"]
     per_image: bool = True
     at_most: int | None = None
+    common: bool = False
 
     def stored(self, n: int) -> Shape:
         """The shape of the array for `n` images."""
         if self.at_most is not None:
             return (min(product(self.shape) * n, self.at_most),)
         return (*self.shape, n) if self.per_image else self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of the workers, `among` so many, that compute a layer together."""
+
+    number: int
+    among: int
+
+    def share(self, length: int) -> slice:
+        """Its share of so many things: theirs are as even as may be."""
+        return slice(length * self.number // self.among, length * (self.number + 1) // self.among)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,11 @@ class Site:
     part: Mapping[Way, Numbers]
     whole: Mapping[Way, Numbers]
 
+    def of_channels(self, some: slice) -> Site:
+        """The same for some channels, or whatever the first axis of the values is, in a forward pass."""
+        x, whole_x = (tuple(array[some] for array in arrays) for arrays in (self.x, self.whole_x))
+        return replace(self, x=x, whole_x=whole_x, y=self.y[some])
+
 
 @dataclass(frozen=True, slots=True)
 class Council:
@@ -210,6 +228,9 @@ class Kernel(ABC, Generic[L]):
     """Whether inputs may have a margin."""
     writes_margin: ClassVar[bool] = False
     """Whether the output may be given one."""
+    by_channel: ClassVar[bool] = False
+    """Whether a channel of the output takes the same channel of the inputs alone, and `forward` may be bound
+    to some of them: of arrays without tiles, or of one tile."""
     folds: ClassVar[bool] = False
     """Whether outputs are linear in `weight` and `bias`, so that a batch norm behind can be folded in."""
     fewest_images: int = 1
@@ -325,6 +346,20 @@ class Kernel(ABC, Generic[L]):
     @abstractmethod
     def forward(self, at: Site) -> Run:
         """Bind the computation of `y`, or what of it comes behind the exchange."""
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Bind a member's work of the forward pass in a team, phase by phase; as many for every member.
+
+        None begins a phase before all have ended the one before. Where a kernel does not say how its work is
+        divided, the first member does all of it.
+        """
+        if self.by_channel:
+            some = member.share(len(at.y))
+            return [self.forward(at.of_channels(some)) if some.start < some.stop else nothing]
+        whole = self.forward(at)
+        if whole is nothing:
+            return []
+        return [whole if member.number == 0 else nothing]
 
     @abstractmethod
     def backward(self, at: Site) -> Run:

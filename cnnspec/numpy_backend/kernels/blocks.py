@@ -42,6 +42,11 @@ class Blocks:
     output: Shape
     windows: tuple[AxisWindow, ...]
 
+    def of_channels(self, count: int) -> Blocks:
+        """The blocks of so many input channels, and of the outputs they lead to."""
+        outputs = self.output[0] // self.input[0] * count
+        return Blocks((count, *self.input[1:]), (outputs, *self.output[1:]), self.windows)
+
     def of(self, n: int) -> list[Block]:
         """Blocks of at most `BLOCK` outputs of `n` images, or of a single row where that has more."""
         channels, rows = self.input[0], self.output[1]

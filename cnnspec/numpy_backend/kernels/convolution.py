@@ -12,6 +12,7 @@ saves copying, and gives the product more rows, which it needs where channels ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Kernel,
     Layout,
     Margin,
+    Member,
     Run,
     Scratch,
     Site,
@@ -180,26 +182,64 @@ class ConvKernel(Kernel[Conv]):
 
     def forward(self, at: Site) -> Run:
         """Block by block copy the patches and multiply, `Y = T P`; then add the bias."""
-        matrix, y = self._matrix(at), self._columns(at.y)
-        bias = self._adding_bias(at) if self.layer.bias else nothing
+        bias = self._adding_bias(at, slice(None))
         if self.direct:
-            return in_turn([multiplying(matrix, self._columns(at.x[0]), y), bias])
+            y, x = self._columns(at.y), self._columns(at.x[0])
+            return in_turn([multiplying(self._matrix(at), x, y), bias])
+        return in_turn([*self._by_blocks(at, slice(0, self.patches.tiles[0])), bias])
+
+    def _by_blocks(self, at: Site, tiles: slice) -> list[Run]:
+        """Bind the products of some rows of tiles."""
+        matrix, y = self._matrix(at), self._columns(at.y)
         padded, pad = self.patches.pad(at.x[0], at.whole_x[0], at.scratch.get("padded"))
         runs = [pad]
-        for block in self.patches.blocks:
+        for block in self.patches.blocks_of(tiles):
             patches = self.patches.within(at.scratch["patches"], block)
             runs.append(self.patches.gather(padded, block, patches))
             runs.append(multiplying_blocks(matrix, self._columns(patches), self._block(y, block, at.n)))
-        return in_turn([*runs, bias])
+        return runs
 
-    def _adding_bias(self, at: Site) -> Run:
+    def _adding_bias(self, at: Site, columns: slice) -> Run:
+        if not self.layer.bias:
+            return nothing
         bias = at.weights["bias"][:, None]
-        outputs = at.y.reshape(product(self.matrix.tile), self.layer.channels, -1)
+        outputs = at.y.reshape(product(self.matrix.tile), len(bias), -1)[..., columns]
 
         def run() -> None:
             np.add(outputs, bias, out=outputs)
 
         return run
+
+    # --- forward, in a team -----------------------------------------------------------------------------
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some rows of T, or some columns of P, whichever are more: each reads all of the other matrix."""
+        rows, positions = self.matrix.rows, product(self.patches.tiles) * at.n
+        if self.layer.groups == 1 and self.matrix.is_weight and rows >= positions:
+            return [self._some_rows(at, member.share(rows))]
+        if self.direct:
+            return [self._some_columns(at, member.share(positions))]
+        return [self._some_tiles(at, member.share(self.patches.tiles[0]))]
+
+    def _some_rows(self, at: Site, some: slice) -> Run:
+        """Bind some channels of the output."""
+        if some.start == some.stop:
+            return nothing
+        weights = {name: weight[some] for name, weight in at.weights.items()}
+        return self.forward(replace(at, y=at.y[some], weights=weights))
+
+    def _some_columns(self, at: Site, some: slice) -> Run:
+        """Bind some positions of a map that is its own patches."""
+        if some.start == some.stop:
+            return nothing
+        y, x = self._columns(at.y)[..., some], self._columns(at.x[0])[..., some]
+        return in_turn([multiplying(self._matrix(at), x, y), self._adding_bias(at, some)])
+
+    def _some_tiles(self, at: Site, some: slice) -> Run:
+        """Bind the tiles in some rows of them."""
+        if some.start == some.stop:
+            return nothing
+        return in_turn([*self._by_blocks(at, some), self._adding_bias(at, self.patches.columns(some, at.n))])
 
     # --- backward ---------------------------------------------------------------------------------------
     #
@@ -268,7 +308,11 @@ class ConvKernel(Kernel[Conv]):
         return matrix[..., self.patches.columns(block, n)]
 
     def _matrix(self, at: Site) -> Array:
-        return at.shared["matrix"] if at.shared else at.weights["weight"].reshape(self.matrix.shape)
+        return at.shared["matrix"] if at.shared else self._as_matrix(at.weights["weight"])
+
+    def _as_matrix(self, weight: Array) -> Array:
+        """A weight, perhaps of some of the channels, as T."""
+        return weight.reshape(*self.matrix.shape[:-2], -1, self.matrix.columns)
 
     def _described(self) -> tuple[str, str]:
         groups = f"{self.layer.groups} times " if self.layer.groups > 1 else ""

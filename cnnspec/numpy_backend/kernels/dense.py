@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cnnspec.layers import Shape
@@ -9,6 +11,7 @@ from cnnspec.layers.dense import Dense, Rbf
 from cnnspec.numpy_backend.kernels.base import (
     Array,
     Kernel,
+    Member,
     Run,
     Scratch,
     Site,
@@ -19,6 +22,7 @@ from cnnspec.numpy_backend.kernels.base import (
     flat,
     in_turn,
     multiplying,
+    nothing,
 )
 
 
@@ -47,6 +51,14 @@ class DenseKernel(Kernel[Dense]):
             np.add(y, bias, out=y)
 
         return run
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some units."""
+        some = member.share(len(at.y))
+        if some.start == some.stop:
+            return [nothing]
+        weights = {name: weight[some] for name, weight in at.weights.items()}
+        return [self.forward(replace(at, y=at.y[some], weights=weights))]
 
     # dW_ui = sum_n dy_un x_in    db_u = sum_n dy_un    dx_in = sum_u W_ui dy_un
 

@@ -9,6 +9,7 @@ products are added up block by block, so that a block stays in the cache while a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -21,12 +22,14 @@ from cnnspec.numpy_backend.kernels.base import (
     Array,
     Kernel,
     Layout,
+    Member,
     Run,
     Scratch,
     Site,
     add_rows,
     computes,
     in_turn,
+    nothing,
 )
 from cnnspec.numpy_backend.kernels.blocks import Block, Blocks, Part
 from cnnspec.numpy_backend.kernels.rows import RowProducts
@@ -104,15 +107,33 @@ class DepthwiseKernel(Kernel[D]):
 
     def forward(self, at: Site) -> Run:
         """By rows; or begin each block with one place of the kernel, then add the others and the bias."""
-        if self.rows is not None:
+        return self._forward(at, self.rows, self.blocks)
+
+    def _forward(self, at: Site, rows: RowProducts | None, blocks: Blocks) -> Run:
+        if rows is not None:
             x, y = _with_rows(at.x[0]), _with_rows(at.y)
-            runs = [self.rows.run(at.shared["rows"], x, y, at.scratch["copies"])]
+            runs = [rows.run(at.shared["rows"], x, y, at.scratch["copies"])]
             return in_turn([*runs, self._adding_bias(at)] if "bias" in at.weights else runs)
-        return in_turn(self._block_forward(at, block) for block in self.blocks.of(at.n))
+        return in_turn(self._block_forward(at, block) for block in blocks.of(at.n))
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some channels, with weights and matrices of their own."""
+        channels = self.blocks.input[0]
+        some, multiplier = member.share(channels), self.blocks.output[0] // channels
+        count = some.stop - some.start
+        if not count:
+            return [nothing]
+        outputs = slice(some.start * multiplier, some.stop * multiplier)
+        weights, shared = (
+            {name: array[outputs] for name, array in arrays.items()} for arrays in (at.weights, at.shared)
+        )
+        mine = replace(at, x=(at.x[0][some],), y=at.y[outputs], weights=weights, shared=shared)
+        rows = replace(self.rows, channels=count) if self.rows is not None else None
+        return [self._forward(mine, rows, self.blocks.of_channels(count))]
 
     def _places(self, at: Site) -> Array:
         """The weights as `outputs x places`."""
-        return at.weights["weight"].reshape(self.output.shape[0], -1)
+        return at.weights["weight"].reshape(len(at.weights["weight"]), -1)
 
     def _adding_bias(self, at: Site) -> Run:
         y, bias = at.y, self._per_channel(at.weights["bias"])

@@ -115,6 +115,8 @@ class ElementwiseKernel(Kernel[L]):
 class CutKernel(ElementwiseKernel[L]):
     """Functions of single elements whose arrays are cut anywhere."""
 
+    by_channel = True
+
     def scratch(self) -> tuple[Scratch, ...]:
         """The spare arrays."""
         return tuple(Scratch(f"spare{i}", (CUT,), "forward", per_image=False) for i in range(self.spares))

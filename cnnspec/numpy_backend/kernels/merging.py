@@ -11,6 +11,7 @@ from cnnspec.layers.merging import Add, Concat, Mean, Multiply
 from cnnspec.numpy_backend.kernels.base import (
     Array,
     Kernel,
+    Member,
     Run,
     Scratch,
     Site,
@@ -35,6 +36,7 @@ class _SumKernel(_MergeKernel[M]):
     """A sum of the inputs, perhaps scaled."""
 
     in_place = True
+    by_channel = True
 
     # y_p = s sum_k x_k,p  and therefore  dx_k,p = s dy_p, for an input that is repeated dx_k = s sum_p dy_p.
 
@@ -77,6 +79,7 @@ class MultiplyKernel(_MergeKernel[Multiply]):
     """`y = x_1 x_2 ...`."""
 
     in_place = True
+    by_channel = True
     keeps_input = True
     algorithm = "product"
 
@@ -116,6 +119,12 @@ class ConcatKernel(_MergeKernel[Concat]):
     def forward(self, at: Site) -> Run:
         """Copy every input to its channels."""
         return in_turn(copying(x, part) for x, part in zip(at.x, self._parts(at.y), strict=True))
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some channels of every input."""
+        pairs = zip(at.x, self._parts(at.y), strict=True)
+        shares = [(x, part, member.share(len(x))) for x, part in pairs]
+        return [in_turn(copying(x[some], part[some]) for x, part, some in shares)]
 
     def backward(self, at: Site) -> Run:
         """Copy every input's channels of the gradient."""

@@ -58,9 +58,12 @@ class Patches:
     @property
     def blocks(self) -> tuple[slice, ...]:
         """The tiles along the first axis that are cut together, block by block."""
-        first, *others = self.tiles
-        most = max(LARGEST_BLOCK // product((*self.patch, *others)), 1)
-        return tuple(slice(start, min(start + most, first)) for start in range(0, first, most))
+        return self.blocks_of(slice(0, self.tiles[0]))
+
+    def blocks_of(self, tiles: slice) -> tuple[slice, ...]:
+        """The same for some of them."""
+        most = max(LARGEST_BLOCK // product((*self.patch, *self.tiles[1:])), 1)
+        return tuple(slice(i, min(i + most, tiles.stop)) for i in range(tiles.start, tiles.stop, most))
 
     @property
     def shape(self) -> Shape:

@@ -32,6 +32,7 @@ from cnnspec.numpy_backend.kernels.windows import Reach, reaches
 class MaxPoolKernel(PoolKernel[P]):
     """The largest of each window. Padding takes no part, so it never wins."""
 
+    by_channel = True
     keeps_input = True
     keeps_output = True
 
@@ -49,7 +50,7 @@ class MaxPoolKernel(PoolKernel[P]):
     def forward(self, at: Site) -> Run:
         """`y_o = max_k x_(o,k)`."""
         if self._by_axes:
-            return in_turn(self._along_axes(at, some) for some in self._blocks(at.n))
+            return in_turn(self._along_axes(at, some) for some in self._blocks(len(at.y), at.n))
         y = at.y
         parts = self.parts(at.x[0], y)
         lowest = y.dtype.type(-np.inf)
@@ -91,7 +92,7 @@ class MaxPoolKernel(PoolKernel[P]):
         dx = at.dx[0]
         if dx is None:
             return nothing
-        return in_turn(self._give(at, dx, some) for some in self._blocks(at.n))
+        return in_turn(self._give(at, dx, some) for some in self._blocks(len(at.y), at.n))
 
     def _give(self, at: Site, dx: Array, some: slice) -> Run:
         """Bind giving away the gradients of some channels."""
@@ -127,10 +128,10 @@ class MaxPoolKernel(PoolKernel[P]):
         """The axis of the channels in the input."""
         return len(self.inputs[0].tile)
 
-    def _blocks(self, n: int) -> Iterator[slice]:
+    def _blocks(self, channels: int, n: int) -> Iterator[slice]:
         """Channels whose arrays stay in the cache."""
-        channels, *sizes = self.output.shape
-        return in_blocks(max(CUT // (product(tuple(sizes)) * n), 1), channels)
+        sizes = self.output.shape[1:]
+        return in_blocks(max(CUT // (product(sizes) * n), 1), channels)
 
     def _memory(self, at: Site, name: str) -> Array:
         """Memory for a block, or for one channel where that is more."""
@@ -179,6 +180,8 @@ def _largest(met: list[Reach | None], axis: int, values: Array, target: Array) -
 
 class MeanKernel(PoolKernel[P]):
     """The mean of each window: a sum over its places, divided by the number of them that count."""
+
+    by_channel = True
 
     def forward(self, at: Site) -> Run:
         """`y_o = r_o sum_k x_(o,k)`, with `r_o` one over the number of elements that count."""

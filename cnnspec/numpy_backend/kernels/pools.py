@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product as places
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from cnnspec.layers import AxisSight, Layer, Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Index, Kernel, Run
+from cnnspec.numpy_backend.kernels.base import Array, Index, Kernel, Member, Run, Site, along, nothing
 from cnnspec.numpy_backend.kernels.windows import Reach, reaches
 
 P = TypeVar("P", bound=Layer)
@@ -56,6 +57,16 @@ class PoolKernel(Kernel[P]):
     def overlaps(self) -> bool:
         """Whether an element of the map may belong to several windows."""
         return any(w.seen(o + 1).start < w.seen(o).stop for w in self.windows for o in range(w.period))
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some channels, where `forward` may be bound to them."""
+        if not self.by_channel:
+            return super().together(at, member)
+        some = member.share(len(at.y))
+        if some.start == some.stop:
+            return [nothing]
+        x = at.x[0][along(len(self.inputs[0].tile), some)]
+        return [self.forward(replace(at, x=(x,), y=at.y[some]))]
 
     def parts(self, x: Array, y: Array) -> list[Part]:
         """What every place of the window meets, for each output in row-major order of its window."""

@@ -34,6 +34,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Array,
     Kernel,
     Layout,
+    Member,
     Run,
     Scratch,
     Site,
@@ -42,6 +43,7 @@ from cnnspec.numpy_backend.kernels.base import (
     add_rows,
     in_turn,
     multiplying,
+    nothing,
 )
 from cnnspec.numpy_backend.kernels.cook_toom import POINTS, filtering
 from cnnspec.numpy_backend.kernels.windows import within
@@ -122,7 +124,7 @@ class WinogradKernel(Kernel[Conv]):
         """Values and products of a block, two chunks, and dU and dW of some channels."""
         most, some = self._rows * self._columns, self._outputs_together * self.inputs[0].shape[0]
         needed = [
-            Scratch("tiles", self._values(self.output), "forward", at_most=most),
+            Scratch("tiles", self._values(self.output), "forward", at_most=most, common=not self._many_tiles),
             Scratch("chunks", (2, CHUNK), "forward", per_image=False),
             Scratch("tiles again", self._values(self.output, *self.inputs), "backward", at_most=most),
             Scratch("chunks again", (2, CHUNK), "backward", per_image=False),
@@ -168,18 +170,29 @@ class WinogradKernel(Kernel[Conv]):
 
     def forward(self, at: Site) -> Run:
         """Block by block cut tiles, multiply, lay tiles."""
-        matrices, bias = self.filtering, at.weights.get("bias")
-        cut = Cut(matrices.inputs.astype(at.y.dtype), self.tile, self.before)
-        lay = Lay(matrices.outputs.astype(at.y.dtype), bias)
-        memory = at.scratch["tiles"], at.scratch["chunks"]
         y = Map(at.y, self.output.tile)
-        return self._convolving(Map(at.x[0]), at.shared["transformed"], y, (cut, lay), memory)
+        return self._forward(at, y, self._blocks(y))
+
+    def _forward(self, at: Site, y: Map, some: list[Block]) -> Run:
+        memory = at.scratch["tiles"], at.scratch["chunks"]
+        transforms = self._transforms(at)
+        return self._convolving(Map(at.x[0]), at.shared["transformed"], y, transforms, memory, some)
+
+    def _transforms(self, at: Site) -> tuple[Cut, Lay]:
+        cut = Cut(self.filtering.inputs.astype(at.y.dtype), self.tile, self.before)
+        return cut, Lay(self.filtering.outputs.astype(at.y.dtype), at.weights.get("bias"))
 
     def _convolving(
-        self, x: Map, transformed: Array, y: Map, transforms: tuple[Cut, Lay], scratch: tuple[Array, Array]
+        self,
+        x: Map,
+        transformed: Array,
+        y: Map,
+        transforms: tuple[Cut, Lay],
+        scratch: tuple[Array, Array],
+        some: list[Block],
     ) -> Run:
         (cut, lay), (memory, chunks), runs = transforms, scratch, []
-        for block in self._blocks(y):
+        for block in some:
             values, products = self._within(memory, block, x.channels, y.channels)
             runs += [
                 cut.run(x, block, values, chunks),
@@ -187,6 +200,39 @@ class WinogradKernel(Kernel[Conv]):
                 lay.run(products, block, y, chunks),
             ]
         return in_turn(runs)
+
+    # --- forward, in a team -----------------------------------------------------------------------------
+
+    @property
+    def _many_tiles(self) -> bool:
+        """Whether an image has so many tiles that every member may read all of U for its share of them."""
+        tiles = product(self._tiles(self.output.shape[1:]))
+        return tiles >= max(self.layer.channels, self.inputs[0].shape[0])
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some tiles; or block by block some channels of the map, then some places, then some outputs."""
+        y = Map(at.y, self.output.tile)
+        if self._many_tiles:
+            rows = member.share(self._tiles(y.sizes)[0])
+            return [self._forward(at, y, self._blocks(y, rows)) if rows.start < rows.stop else nothing]
+        return [run for block in self._blocks(y) for run in self._together(at, y, block, member)]
+
+    def _together(self, at: Site, y: Map, block: Block, member: Member) -> list[Run]:
+        """Bind a member's share of the three phases of a block."""
+        x, (cut, lay) = Map(at.x[0]), self._transforms(at)
+        values, products = self._within(at.scratch["tiles"], block, x.channels, y.channels)
+        channels, outputs = member.share(x.channels), member.share(y.channels)
+        places, chunks = member.share(self.places**2), at.scratch["chunks"]
+        left, right = at.shared["transformed"][places], _stacked(values)[places]
+        mine = lay if lay.bias is None else Lay(lay.matrix, lay.bias[outputs])
+        phases = [nothing] * 3
+        if channels.start < channels.stop:
+            phases[0] = cut.run(x.of_channels(channels), block, values[:, :, channels], chunks)
+        if places.start < places.stop:
+            phases[1] = multiplying(left, right, _stacked(products)[places])
+        if outputs.start < outputs.stop:
+            phases[2] = mine.run(products[:, :, outputs], block, y.of_channels(outputs), chunks)
+        return phases
 
     # --- backward ---------------------------------------------------------------------------------------
 
@@ -232,7 +278,8 @@ class WinogradKernel(Kernel[Conv]):
         lay = Lay(matrices.outputs.astype(dx.dtype))
         transposed = at.shared["transformed"].swapaxes(-1, -2)
         memory = at.scratch["tiles again"], at.scratch["chunks again"]
-        return self._convolving(Map(at.dy, self.output.tile), transposed, Map(dx), (cut, lay), memory)
+        dy, y = Map(at.dy, self.output.tile), Map(dx)
+        return self._convolving(dy, transposed, y, (cut, lay), memory, self._blocks(y))
 
     # --- arrays -----------------------------------------------------------------------------------------
 
@@ -265,10 +312,14 @@ class WinogradKernel(Kernel[Conv]):
         """Output channels, once for each place of a tile in which outputs lie."""
         return (product(self.output.tile) * self.layer.channels,)
 
-    def _blocks(self, y: Map) -> list[Block]:
-        """The blocks of tiles that cover a map."""
-        tiles = tuple(math.ceil(size / self.tile) for size in y.sizes)
-        return blocks(tiles, y.images, self._columns)
+    def _tiles(self, sizes: Shape) -> Shape:
+        """The tiles that cover a map."""
+        return tuple(math.ceil(size / self.tile) for size in sizes)
+
+    def _blocks(self, y: Map, rows: slice | None = None) -> list[Block]:
+        """The blocks of tiles that cover a map, or some rows of them."""
+        down, along = self._tiles(y.sizes)
+        return blocks(rows or slice(0, down), along, y.images, self._columns)
 
     def _within(self, memory: Array, block: Block, inner: int, outer: int) -> tuple[Array, Array]:
         """Memory for the values `(k, k, C, T)` and the products `(k, k, O, T)` of a block."""

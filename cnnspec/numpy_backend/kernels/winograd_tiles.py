@@ -51,13 +51,17 @@ class Block:
         return tuple(part.stop - part.start for part in (self.rows, self.columns, self.images))
 
 
-def blocks(tiles: Shape, n: int, most: int) -> list[Block]:
-    """Divide `rows x columns` of tiles of `n` images into blocks of at most so many: the images last."""
+def blocks(down: slice, along: int, n: int, most: int) -> list[Block]:
+    """Divide the tiles of some rows and `along` columns, of `n` images, into blocks of at most so many.
+
+    The images are divided last.
+    """
     images = list(_parts(n, most))
     room = most // _length(images[0])
-    columns = list(_parts(tiles[1], room))
-    rows = _parts(tiles[0], room // _length(columns[0]))
-    return [Block(*parts) for parts in pairs(rows, columns, images)]
+    columns = list(_parts(along, room))
+    rows = _parts(_length(down), room // _length(columns[0]))
+    shifted = [slice(part.start + down.start, part.stop + down.start) for part in rows]
+    return [Block(*parts) for parts in pairs(shifted, columns, images)]
 
 
 def _parts(length: int, most: int) -> Iterator[slice]:
@@ -105,6 +109,10 @@ class Map:
     def images(self) -> int:
         """N."""
         return int(self.array.shape[-1])
+
+    def of_channels(self, some: slice) -> Map:
+        """Some channels of it."""
+        return Map(self.array[..., some, :, :, :], self.tile)
 
     def planes(self, channels: slice, images: slice) -> Iterator[Plane]:
         """Some channels of some images, place by place of the tiles."""
