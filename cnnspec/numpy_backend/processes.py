@@ -164,9 +164,9 @@ class _Presidency(Meeting):
 class _Attendance(Meeting):
     """The meetings of a run as a helper sees them."""
 
-    def __init__(self, pipe: Connection, stopped: NDArray[np.uint8]) -> None:
+    def __init__(self, pipe: Connection, stopped: NDArray[np.uint8], parent: int) -> None:
         super().__init__(1)
-        self._pipe, self._flag = pipe, stopped
+        self._pipe, self._flag, self._parent = pipe, stopped, parent
 
     def hold(self, worker: int, combine: Run) -> None:
         """Say that one has come, and wait until the parts are combined."""
@@ -177,6 +177,11 @@ class _Attendance(Meeting):
     def go_on(self) -> None:
         """Raise `Stopped` once the caller said so."""
         if self._flag[0]:
+            raise Stopped
+
+    def expect_others(self) -> None:
+        """Raise `Stopped` once the caller said so, or has gone."""
+        if self._flag[0] or os.getppid() != self._parent:
             raise Stopped
 
 
@@ -254,8 +259,8 @@ class _Helper:
         if self._early is None and self._pipe.poll():
             self._early = self._receive()
         if self._early is not None and len(self._early) != TALLY.size:
-            self.busy = False
-            raise pickle.loads(self._early)
+            error, self._early, self.busy = pickle.loads(self._early), None, False
+            raise error
 
     def await_meeting(self) -> None:
         """Wait until the process has come to a meeting.
@@ -332,7 +337,7 @@ def _live(
 
 def _serve(bench: Bench, pipe: Connection, memory: NDArray[np.uint8], stopped: NDArray[np.uint8]) -> None:
     parent = os.getppid()
-    meeting = _Attendance(pipe, stopped)
+    meeting = _Attendance(pipe, stopped, parent)
     while (message := receive(pipe, parent)) is not None:
         if message == STOP:
             continue  # of a run that is over

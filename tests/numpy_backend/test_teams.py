@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +31,7 @@ from cnnspec.numpy_backend.tasks import Forward
 from cnnspec.numpy_backend.teams import Gate, Seat, in_order
 from cnnspec.recipe.learning import CrossEntropy
 from tests.numpy_backend.test_every_layer import build, every_case
-from tests.numpy_backend.test_processes import children, predict_for
+from tests.numpy_backend.test_processes import children, lives, predict_for
 from tests.support.graphs import sequential
 from tests.support.models import alone, as_tuple, distance, draw_inputs, random_model
 from tests.support.random_graphs import check_text, random_spec
@@ -233,9 +236,32 @@ def test_an_error_of_a_member_is_raised_here():
             for k in model.plan.kernels
         )
         with Model(replace(model.plan, kernels=kernels)) as failing:
-            for _ in range(2):
+            for count in (1, 2):
                 with pytest.raises(ArithmeticError, match="a member fails"):
-                    failing.predict(images(1))
+                    failing.predict(images(count))
+
+
+def test_members_do_not_outlive_the_caller():
+    script = """
+import os, threading, numpy as np
+from tests.numpy_backend.test_teams import children, lives, predict_for, team_of
+model = team_of()
+x = np.zeros((20_000, 3, 16, 16), np.float32)
+model.predict(x[:1])
+print(*children(), flush=True)
+threading.Timer(0.2, os.kill, (os.getpid(), 9)).start()
+predict_for(20, model, x)
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
+    )
+    members = [int(word) for word in done.stdout.split()]
+    assert len(members) == 2
+    deadline = time.monotonic() + 20
+    while any(map(lives, members)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [member for member in members if lives(member)]
 
 
 def test_ctrl_c_reaches_the_caller_and_the_next_call_works():
