@@ -213,8 +213,8 @@ def test_a_member_that_is_killed_in_the_middle_is_missed():
     with team_of() as model:
         model.predict(x[:1])
         victim = max(children() - before)
-        threading.Timer(0.1, os.kill, (victim, signal.SIGKILL)).start()
         with pytest.raises(WorkerLost, match="a worker process was ended"):
+            threading.Timer(0.1, os.kill, (victim, signal.SIGKILL)).start()
             predict_for(20, model, x)
 
 
@@ -268,9 +268,9 @@ def test_ctrl_c_reaches_the_caller_and_the_next_call_works():
     x = np.zeros((200_000, *SHAPE), np.float32)
     with team_of() as model:
         expected = model.predict(images(1))
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
         start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
             predict_for(20, model, x)
         assert time.monotonic() - start < 10
         np.testing.assert_array_equal(model.predict(images(1)), expected)
