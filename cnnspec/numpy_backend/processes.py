@@ -115,6 +115,8 @@ class Processes:
     def _hire(self, count: int) -> list[_Helper]:
         if not all(helper.is_ready for helper in self._helpers):
             _dismiss(self._helpers)  # interrupted in the middle of something, or gone
+        if len(self._helpers) < count:
+            gc.freeze()  # a collection writes to all that it looks at, which then is no longer shared
         while len(self._helpers) < count:
             bench = self._benches[len(self._helpers) + 1]
             self._helpers.append(_Helper(bench, self._capacity, self._stopped, self._helpers))
@@ -309,6 +311,8 @@ class _Helper:
 def _dismiss(helpers: list[_Helper]) -> None:
     for helper in helpers:
         helper.end()
+    if helpers:
+        gc.unfreeze()
     helpers.clear()
 
 

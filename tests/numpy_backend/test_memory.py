@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnspec.network.check import check_file
 from cnnspec.numpy_backend import make_plan
-from cnnspec.numpy_backend.memory import ALIGNMENT, Lifetime, place
+from cnnspec.numpy_backend.memory import ALIGNMENT, Lifetime, most_alive, place
 from cnnspec.recipe.learning import CrossEntropy
 from tests.support.lenet import lenet
 from tests.support.models import random_model
 from tests.support.random_networks import random_network
 
+SPECS = Path(__file__).parent.parent.parent / "specs"
 lifetimes = st.builds(
     lambda size, first, length: Lifetime(size, first, first + length),
     st.integers(0, 1000),
@@ -44,6 +47,20 @@ def test_without_reuse_no_two_buffers_overlap(buffers):
     offsets, end = place(buffers, reuse=False)
     always = [Lifetime(b.size, 0, 1) for b in buffers]
     assert_apart(always, offsets, end)
+
+
+@given(st.lists(lifetimes, max_size=40))
+def test_no_arena_is_smaller_than_what_is_alive_at_a_time(buffers):
+    steps = range(max((b.last for b in buffers), default=0) + 1)
+    alive = [[b for b in buffers if b.first <= step <= b.last] for step in steps]
+    most = max((sum(-(-b.size // ALIGNMENT) * ALIGNMENT for b in some) for some in alive), default=0)
+    assert most_alive(buffers) == most <= place(buffers)[1]
+
+
+def test_the_arena_of_a_network_with_long_shortcuts_is_hardly_larger():
+    plan = make_plan(*check_file(str(SPECS / "unet.cnn")).network(), batch=16, training=False)
+    most = most_alive([b.lifetime(plan.micro_batch, plan.dtype.itemsize) for b in plan.buffers.all])
+    assert plan.arena_bytes < 1.1 * most  # by size alone it is 1.46 times as large
 
 
 @pytest.mark.parametrize("seed", range(20))
