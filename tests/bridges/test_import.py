@@ -54,7 +54,7 @@ def assert_comes_back(graph, facts, scale=0.3):
     x, weights, ours = drawn(graph, facts, count=2, scale=scale)
     written, other, found = back(to_onnx(graph, facts, weights))
     before, after = facts.totals(), found.totals()
-    kept = ("params", "macs", "activation_bytes", "weight_bytes")
+    kept = ("params", "trainable_params", "macs", "activation_bytes", "weight_bytes")
     assert {name: getattr(after, name) for name in kept} == {name: getattr(before, name) for name in kept}
     assert len(other.nodes) == len(graph.nodes)
     for one, two in zip(graph.outputs, other.outputs, strict=True):
@@ -134,11 +134,58 @@ def test_model_of_another_system_computes_the_same():
     model = model_of(nodes, arrays, (3, 6, 7))
     written, graph, facts = back(model)
     assert [node.layer.keyword for node in graph.nodes] == [
-        *("input", "conv", "silu", "hard_swish", "globalavgpool", "flatten", "dense")
+        *("input", "conv", "silu", "hard_swish", "globalavgpool", "dense")
     ]
     x = random(2, 3, 6, 7)
     theirs = quiet_session(model.SerializeToString()).run(None, {"x": x})
     assert farthest(predicted(graph, facts, written.weights, (x,)), tuple(theirs)) < TOLERANCE
+
+
+def test_parts_of_channels_and_means_without_axes_come_in():
+    """A Split of unequal and one of equal parts, Gelu, and a mean that leaves no positions."""
+    pytest.importorskip("onnxruntime")
+    nodes = [
+        helper.make_node("Split", ["x", "sizes"], ["a", "b"], axis=1),
+        helper.make_node("Gelu", ["a"], ["g"], approximate="tanh"),
+        helper.make_node("Split", ["g"], ["c", "d"], axis=1, num_outputs=2),
+        helper.make_node("Concat", ["d", "b", "c"], ["e"], axis=1),
+        helper.make_node("ReduceMean", ["e", "axes"], ["y"], keepdims=0),
+    ]
+    arrays = {"sizes": np.array([4, 1]), "axes": np.array([-2, -1])}
+    model = model_of(nodes, arrays, (5, 3, 4), out=("N", 5), opset=20)
+    written, graph, facts = back(model)
+    x = random(2, 5, 3, 4)
+    theirs = quiet_session(model.SerializeToString()).run(None, {"x": x})
+    assert farthest(predicted(graph, facts, written.weights, (x,)), tuple(theirs)) < TOLERANCE
+
+
+def test_kernels_of_nothing_but_zeros_are_kernels():
+    """Pruned channels stay channels; a table of connections comes back from models of our own alone."""
+    weight = random(4, 3, 3, 3)
+    weight[1, 2] = weight[3, 0] = 0
+    node = helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3])
+    written, _, _ = back(model_of([node], {"w": weight}, (3, 6, 6), out=("N", 4, 4, 4)))
+    assert "connections" not in written.text
+    np.testing.assert_array_equal(written.weights["conv1.weight"], weight)
+
+
+@pytest.mark.parametrize("trainable", ["true", "false"])
+def test_what_is_not_trained_comes_back_so(trainable):
+    text = f"network Net {{\n input 3x4x4\n scale trainable={trainable}\n rbf 2 trainable={trainable}\n}}"
+    graph, facts = check_text(text)
+    _, weights, _ = drawn(graph, facts, count=1)
+    _, other, found = back(to_onnx(graph, facts, weights))
+    assert [node.layer.trainable for node in other.nodes[1:]] == [trainable == "true"] * 2
+    assert found.totals().trainable_params == facts.totals().trainable_params
+
+
+@pytest.mark.parametrize("remark", ["", "[", "[]", '{"conv1": 1}', '{"conv1": {"connections": [[9], [0]]}}'])
+def test_damaged_remarks_of_our_own_models_are_left_aside(remark):
+    graph, facts = check_text("network Net {\n input 1x5x5\n conv 2 3x3\n}")
+    _, weights, _ = drawn(graph, facts, count=1)
+    model = to_onnx(graph, facts, weights)
+    helper.set_model_props(model, {"cnnspec.layers": remark})
+    assert back(model)[2].shape(1) == (2, 3, 3)
 
 
 def test_all_operators_without_counterpart_are_named_with_their_places():

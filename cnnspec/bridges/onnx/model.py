@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from cnnspec.bridges.onnx.writer import OPERATORS, Place, Writer
 from cnnspec.bridges.table import each_node
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.errors import SpecError
+from cnnspec.layers.connections import Connections
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 OPSET: Final = 17
 IR_VERSION: Final = 8
 """The format that came with this set of operators."""
+REMARKS: Final = "cnnspec.layers"
+"""The key of a model's metadata that says of layers what operators do not, for reading it again."""
 LARGEST_MODEL: Final = (1 << 31) - 1
 """Bytes that one protobuf message may have."""
 
@@ -61,7 +65,22 @@ def to_onnx(graph: Graph, facts: Facts, weights: Mapping[str, ArrayLike]) -> onn
         writer.nodes, graph.name, inputs, outputs, writer.initializers, value_info=between
     )
     opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(made, opset_imports=opset, producer_name="cnnspec", ir_version=IR_VERSION)
+    model = helper.make_model(made, opset_imports=opset, producer_name="cnnspec", ir_version=IR_VERSION)
+    if remarks := _remarks(graph):
+        helper.set_model_props(model, {REMARKS: json.dumps(remarks)})
+    return model
+
+
+def _remarks(graph: Graph) -> dict[str, dict[str, object]]:
+    """What ONNX's operators do not say of layers, by their names: whether they are trained, connections."""
+    found: dict[str, dict[str, object]] = {}
+    for node in graph.nodes:
+        values = {option: getattr(node.layer, option, None) for option in ("trainable", "connections")}
+        if values["trainable"] is not None:
+            found[node.name] = {"trainable": values["trainable"]}
+        if isinstance(values["connections"], Connections):
+            found[node.name] = {"connections": values["connections"].lists}
+    return found
 
 
 def _output(writer: Writer, graph: Graph, facts: Facts, node: int) -> str:

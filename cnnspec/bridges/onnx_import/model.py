@@ -17,8 +17,9 @@ from cnnspec.bridges.source.names import camel
 from cnnspec.bridges.spec import Item, Items
 from cnnspec.language.diagnostics import Diagnostic
 from cnnspec.language.errors import SpecError
-from cnnspec.layers import LayerError, Shape
+from cnnspec.layers import LayerError, Shape, product
 from cnnspec.layers.declaration import OptionError
+from cnnspec.layers.dense import Dense, Rbf
 from cnnspec.layers.shapes import Flatten, Input
 
 if TYPE_CHECKING:
@@ -72,14 +73,20 @@ class _Reading:
         if self._faults:
             raise SpecError(self._faults)
         ends = tuple(self._numbers[name] for name in outputs)
-        return _without(self._left_over(ends), Items(self._title, tuple(self._items), ends))
+        network = Items(self._title, tuple(self._items), ends)
+        return _without(self._needless(network), network)
 
-    def _left_over(self, ends: tuple[int, ...]) -> set[int]:
-        """What was flattened for dense layers that flatten by themselves."""
-        read = {number for item in self._items for number in item.inputs} | set(ends)
-        flat = (number for number, item in enumerate(self._items) if isinstance(item.layer, Flatten))
-        own = self._graph.own
-        return {n for n in flat if n not in read and (not own or "/" in self._items[n].name)}
+    def _needless(self, network: Items) -> set[int]:
+        """What is flattened for dense layers alone, which flatten by themselves."""
+        readers = network.readers()
+        return {
+            number
+            for number, item in enumerate(network.items)
+            if isinstance(item.layer, Flatten)
+            and number not in network.outputs
+            and all(isinstance(network.items[reader].layer, Dense | Rbf) for reader in readers[number])
+            and (not self._graph.own or "/" in item.name)
+        }
 
     def _fault(self, message: str, *help: str) -> None:
         self._faults.append(Diagnostic("not-covered", message, None, file=self._file, help=help))
@@ -167,13 +174,25 @@ class _Reading:
         if made is None or any(name in self._unknown for name in made.inputs):
             self._unknown.update(node.outputs)
             return
+        made = self._as_trained(node, made)
         try:
             shape = made.layer.infer(*(self._shapes[name] for name in made.inputs))
         except LayerError as error:
             self._fault(f"`{node.op}` ({node.place()}) is no `{made.layer.keyword}` here: {error.message}")
             self._unknown.update(node.outputs)
             return
-        self._add(node.output, made, shape)
+        if not made.flat:
+            self._add(node.output, made, shape)
+            return
+        self._add(f"{node.output}/map", made, shape)
+        self._add(node.output, Made(Flatten(), (f"{node.output}/map",)), (product(shape),))
+
+    def _as_trained(self, node: OnnxNode, made: Made) -> Made:
+        """With the option `trainable` as a model of our own has it."""
+        trainable = self._graph.remarks.get(node.output, {}).get("trainable")
+        if not isinstance(trainable, bool) or not hasattr(made.layer, "trainable"):
+            return made
+        return replace(made, layer=made.layer.replaced(trainable=trainable))
 
     def _made(self, node: OnnxNode) -> Made | None:
         """The layer of a node; what it cannot say is reported."""
@@ -183,6 +202,8 @@ class _Reading:
                 self._fault(f"there is no layer for `{node.op}` ({node.place()})")
             return None
         made = self._found.get(node.output)
+        if made is not None and any(name in self._unknown for name in made.inputs):
+            return None
         if made is not None and all(name in self._numbers for name in made.inputs):
             return made
         reader = READERS.get(node.op)
@@ -208,10 +229,12 @@ def _fits(shape: Shape, sizes: Sequence[int]) -> bool:
     )
 
 
-def _without(left_over: set[int], network: Items) -> Items:
-    """The network without some items that nobody reads."""
-    kept = [number for number in range(len(network.items)) if number not in left_over]
+def _without(needless: set[int], network: Items) -> Items:
+    """The network without some items; their readers read what these read."""
+    kept = [number for number in range(len(network.items)) if number not in needless]
     places = {number: place for place, number in enumerate(kept)}
+    for number in sorted(needless):
+        places[number] = places[network.items[number].inputs[0]]
     items = (network.items[number] for number in kept)
     moved = tuple(replace(item, inputs=tuple(places[v] for v in item.inputs)) for item in items)
     return Items(network.name, moved, tuple(places[v] for v in network.outputs))

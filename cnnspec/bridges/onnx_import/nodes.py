@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,17 +41,20 @@ class OnnxNode:
 
 
 class OnnxGraph:
-    """A model's graph: identities are taken out, constants are arrays.
+    """A model's graph: identities are taken out, constants are arrays, a split is a node for each part.
 
     Attributes:
+        own: whether cnnspec has written it.
         nodes: the nodes in the order of the file.
         constants: the arrays by name.
         made_by: the node that gives a value.
+        remarks: what a model of our own says of layers, by name, that its operators do not.
     """
 
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
         self.own = model.producer_name == "cnnspec"
+        self.remarks = _remarks(model) if self.own else {}
         self.constants: dict[str, NDArray[Any]] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
         }
@@ -77,6 +81,10 @@ class OnnxGraph:
             self.constants[proto.output[0]] = self.constants[inputs[0]]
         elif proto.op_type == "Identity":
             self._same[proto.output[0]] = inputs[0]
+        elif proto.op_type == "Split":
+            for part, output in enumerate(proto.output):
+                of_part = {**attributes, "part": part, "parts": len(proto.output)}
+                self.nodes.append(OnnxNode("Split", inputs, (output,), of_part, number, proto.name))
         else:
             op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
             outputs = tuple(name for name in proto.output if name) or ("",)
@@ -110,6 +118,17 @@ class OnnxGraph:
         """The values among some inputs, and the constants."""
         values = [name for name in names if name not in self.constants]
         return values, [self.constants[name] for name in names if name in self.constants]
+
+
+def _remarks(model: ModelProto) -> dict[str, dict[str, Any]]:
+    """What cnnspec has written of its layers, as `bridges.onnx.model` has it; nothing if it is damaged."""
+    texts = {one.key: one.value for one in model.metadata_props}
+    try:
+        found = json.loads(texts.get("cnnspec.layers", "{}"))
+    except ValueError:
+        return {}
+    whole = isinstance(found, dict) and all(isinstance(one, dict) for one in found.values())
+    return found if whole else {}
 
 
 class Cannot(Exception):  # noqa: N818 - no error of ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from cnnspec.layers.convolution import Conv
 from cnnspec.layers.dense import Dense
 from cnnspec.layers.depthwise import Depthwise
 from cnnspec.layers.framing import Crop, Pad
-from cnnspec.layers.gates import HardSwish, Mish
+from cnnspec.layers.gates import Gelu, HardSwish, Mish
 from cnnspec.layers.merging import Add, Concat, Mean, Multiply
 from cnnspec.layers.normalization import BatchNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from cnnspec.layers.pooling import AvgPool, L2Pool, MaxPool, Subsample
@@ -86,6 +87,11 @@ def _elu(at: At) -> Made:
     return Made(Elu(alpha=number(at.option("alpha", 1.0))), (at.x,))
 
 
+@reads("Gelu")
+def _gelu(at: At) -> Made:
+    return Made(Gelu(approximate=at.option("approximate", b"none") == b"tanh"), (at.x,))
+
+
 @reads("Clip")
 def _clip(at: At) -> Made:
     least = at.graph.number(at.node.inputs[1]) if at.has(1) else at.option("min")
@@ -147,27 +153,26 @@ def _conv(at: At) -> Made:
         return Made(Depthwise(**options, **more), (at.x,), {"weight": weight, **bias})
     if groups > 1:
         return Made(Conv(channels=channels, **options, groups=groups), (at.x,), {"weight": weight, **bias})
-    return _table_or_conv(at, weight, bias, options)
-
-
-def _table_or_conv(
-    at: At, weight: NDArray[np.float32], bias: dict[str, NDArray[np.float32]], options: dict[str, Any]
-) -> Made:
-    """A convolution; kernels that are nothing but zeros are those that a table leaves out."""
-    seen: NDArray[np.bool_] = np.any(weight.reshape(*weight.shape[:2], -1) != 0, axis=2)
-    channels = len(weight)
-    if seen.all() or not seen.any(axis=1).all():
-        return Made(Conv(channels=channels, **options), (at.x,), {"weight": weight, **bias})
-    lists = tuple(tuple(int(i) for i in np.flatnonzero(row)) for row in seen)
-    layer = Conv(channels=channels, **options, connections=Connections(lists))
-    kernels = np.concatenate([weight[o, list(inputs)] for o, inputs in enumerate(lists)])
-    return Made(layer, (at.x,), {"weight": kernels, **bias})
+    if lists := _connections(at, weight):
+        kernels = np.concatenate([weight[output, list(seen)] for output, seen in enumerate(lists)])
+        layer = Conv(channels=channels, **options, connections=Connections(lists))
+        return Made(layer, (at.x,), {"weight": kernels, **bias})
+    return Made(Conv(channels=channels, **options), (at.x,), {"weight": weight, **bias})
 
 
 def _subsample(at: At, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Made:
     coefficient = weight.reshape(len(weight), -1)[:, 0]
     options = windows(at, weight.shape[2:])
     return Made(Subsample(**options), (at.x,), {"coefficient": coefficient, "bias": bias})
+
+
+def _connections(at: At, weight: NDArray[np.float32]) -> tuple[tuple[int, ...], ...] | None:
+    """The input channels that each output sees, where a model of ours says so."""
+    lists, known = at.remark("connections"), range(weight.shape[1])
+    if not isinstance(lists, list) or len(lists) != len(weight):
+        return None
+    whole = all(isinstance(seen, list) and seen and all(one in known for one in seen) for seen in lists)
+    return tuple(tuple(map(int, seen)) for seen in lists) if whole else None
 
 
 @reads("ConvTranspose")
@@ -221,22 +226,13 @@ def _matmul(at: At) -> Made:
 
 
 def dense(at: At, weight: NDArray[np.float32], bias: NDArray[np.float32] | None) -> Made:
-    """A dense layer, whose input is flattened by itself."""
+    """A dense layer."""
     units = len(weight)
     if bias is not None and bias.size == 1 < units:
         bias = np.repeat(bias, units)
     layer = Dense(units=units, bias=bias is not None)
     arrays = {"weight": np.ascontiguousarray(weight)} | ({} if bias is None else {"bias": bias})
-    return Made(layer, (_unflattened(at),), arrays)
-
-
-def _unflattened(at: At) -> str:
-    """What was flattened for this dense layer alone, which flattens by itself."""
-    before = at.graph.sole(at.x, "Flatten")
-    if before is None or before.attributes.get("axis", 1) != 1 or len(at.shape(before.inputs[0])) == 1:
-        return at.x
-    own_layer = at.graph.own and "/" not in at.x
-    return at.x if own_layer else before.inputs[0]
+    return Made(layer, (at.x,), arrays)
 
 
 # --- poolings -------------------------------------------------------------------------------------------
@@ -304,9 +300,8 @@ def _reduce(at: At) -> Made:
     rank = len(at.shape()) + 1
     if axes is None or sorted(a % rank for a in axes) != list(range(2, rank)) or rank < 3:
         raise Cannot("it is not taken over all positions of a map")
-    if not at.option("keepdims", 1):
-        raise Cannot("`keepdims` is 0")
-    return Made(GlobalAvgPool() if at.node.op == "ReduceMean" else GlobalMaxPool(), (at.x,))
+    layer = GlobalAvgPool() if at.node.op == "ReduceMean" else GlobalMaxPool()
+    return Made(layer, (at.x,), flat=not at.option("keepdims", 1))
 
 
 # --- normalizations -------------------------------------------------------------------------------------
@@ -461,6 +456,19 @@ def _pad(at: At) -> Made:
     value = at.graph.number(at.node.inputs[2]) if at.has(2) and mode == "constant" else 0
     options = {"mode": mode} | ({"value": number(value)} if value else {})
     return Made(Pad(amounts=ends(amounts[2:half], amounts[half + 2 :]), **options), (at.x,))
+
+
+@reads("Split")
+def _split(at: At) -> Made:
+    """One of the parts into which channels are split; the last may be smaller."""
+    channels, part, parts = at.shape()[0], at.option("part"), at.option("parts")
+    if at.option("axis", 0) % (len(at.shape()) + 1) != 1:
+        raise Cannot("it does not split channels")
+    sizes = at.graph.whole_numbers(at.node.inputs[1]) if at.has(1) else at.option("split")
+    if at.has(1) and sizes is None:
+        raise Cannot("the sizes of its parts are computed")
+    stops = list(accumulate(sizes or [-(-channels // parts)] * parts))
+    return Made(Take(start=(0, *stops)[part], stop=min(stops[part], channels)), (at.x,))
 
 
 @reads("Slice")

@@ -352,9 +352,7 @@ def _rbf(at: At) -> Made | None:
     centers = at.graph.array(difference.inputs[1]) if difference else None
     if difference is None or apart is None or centers is None or centers.ndim != 2:
         return None
-    flat = at.graph.sole(apart.inputs[0], "Flatten")
-    x = flat.inputs[0] if flat and at.graph.own and "/" in apart.inputs[0] else apart.inputs[0]
-    return Made(Rbf(units=len(centers)), (x,), {"centers": centers.astype(np.float32)})
+    return Made(Rbf(units=len(centers)), (apart.inputs[0],), {"centers": centers.astype(np.float32)})
 
 
 @ends_in("Pad", "Add")

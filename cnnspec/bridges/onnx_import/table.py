@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Made:
-    """A layer, the values that it reads, and its weights."""
+    """A layer, the values that it reads, and its weights; with `flat` what it gives is then flattened."""
 
     layer: Layer
     inputs: tuple[str, ...]
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    frozen: bool = False
+    flat: bool = False
 
 
 class At:
@@ -44,6 +44,10 @@ class At:
     def option(self, name: str, default: object = None) -> Any:  # noqa: ANN401 - any attribute's type
         """An attribute."""
         return self.node.attributes.get(name, default)
+
+    def remark(self, name: str) -> Any:  # noqa: ANN401 - any option's value
+        """What a model of our own says of the layer that this node ends."""
+        return self.graph.remarks.get(self.node.output, {}).get(name)
 
     def has(self, number: int) -> bool:
         """Whether there is such an input."""
