@@ -221,6 +221,7 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
     from cnnspec.cli._watch import Watch
     from cnnspec.training import TrainingError
     from cnnspec.training.conduct import Stopped, call_the_others, closing, conduct
+    from cnnspec.training.crew import WorkerLost
     from cnnspec.training.recorder import Recorder
 
     recorder = Recorder(folder, job.subject.graph.name, job.subject.recipe)
@@ -236,6 +237,8 @@ def _conduct(arguments: argparse.Namespace, folder: RunFolder, job: Job) -> int:
         print_error(error)
         if recorder.record is not None:
             print(f"note: {recorder.kept()}", file=sys.stderr)
+        if isinstance(error, WorkerLost):
+            _print_way_on(recorder)
         return FINDINGS
     _print_summary(recorder, job.subject, arguments)
     return OK

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from cnnspec.numpy_backend.processes import WorkerLost as ProcessLost
 from cnnspec.training.backend import Backend, NumpyBackend
 from cnnspec.training.checkpoint import Checkpoint, NotFinite, PlanFacts, restore
 from cnnspec.training.crew import Crew, WorkerLost
@@ -151,7 +152,7 @@ def conduct(recorder: Recorder, job: Job, listener: Listener, data: DataSet | No
 
     Raises:
         TrainingError: it cannot begin or go on.
-        WorkerLost: another of its processes is gone; the run has been saved.
+        WorkerLost: another of its processes is gone; where PyTorch computes, the run has been saved.
         Stopped: the listener asked for it; the run has been saved.
     """
     recipe, crew = job.subject.recipe, job.backend.crew
@@ -240,6 +241,8 @@ def _run(
     except WorkerLost:  # the model stands where it stood after the last batch
         recorder.save(model)
         raise
+    except ProcessLost as error:  # and here it may have half of a batch's running statistics
+        raise WorkerLost(str(error)) from None
 
 
 @contextlib.contextmanager

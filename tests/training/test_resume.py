@@ -1,6 +1,7 @@
 """Going on with a run as a person does: stopped by hand, with another file, elsewhere, for longer."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnspec.numpy_backend.processes import can_fork
 from tests.training.resuming import SPEC, called, digests, words, write_spec
 
 BLOCKS = """block stage(channels) {
@@ -266,3 +268,45 @@ def test_two_processes_do_not_share_a_folder(here: Path):
         process.kill()
     assert result.returncode == 1
     assert "another process is training in out" in result.stderr
+
+
+def shared_by_two(here: Path) -> None:
+    """A run of one epoch in `out`, which goes on with two workers."""
+    assert called(here, "run", "small.cnn", "--out", "out", "--epochs", "1", "--quiet").returncode == 0
+    path = here / "out" / "run.json"
+    kept = json.loads(path.read_text())
+    kept["threads"] |= {"workers": 2, "micro_batch": 50}
+    path.write_text(json.dumps(kept))
+
+
+def children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not can_fork(), reason="workers are threads")
+def test_a_worker_process_that_is_killed_costs_no_more_than_what_came_after_the_last_checkpoint(here: Path):
+    shared_by_two(here)
+    command = words("--resume", "out", "--epochs", "100000")
+    with subprocess.Popen(
+        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("    2 "):
+            assert process.poll() is None
+        (worker,) = children(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    error, note, help = (
+        line for line in stderr.splitlines() if line.startswith(("error", "note: out", "help"))
+    )
+    assert error == "error: a worker process was ended from outside, as the system does when memory is short"
+    assert note.startswith("note: out is saved after ")
+    assert help == "help: cnnspec run --resume out"
+    assert "Traceback" not in stderr
+    assert record(here / "out")["status"] == "failed"
+    done = len((here / "out" / "metrics.csv").read_text().splitlines()) - 1
+    assert done >= 2
+    assert called(here, "run", "--resume", "out", "--epochs", str(done + 1)).returncode == 0
+    sessions = record(here / "out")["sessions"]
+    assert sessions[-1]["epoch"] == done + 1
