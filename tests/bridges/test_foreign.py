@@ -35,17 +35,39 @@ def with_random_statistics(module):
     return module.eval()
 
 
-def written_by_torch(module, x):
-    """The model of PyTorch's exporter by tracing."""
+def by_tracing(module, x, **options):
+    """The model of PyTorch's older exporter."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(module, (x,), file, dynamo=False, opset_version=17, input_names=["x"])
+        names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "N"}}} if options.pop("open", False) else {}
+        torch.onnx.export(module, (x,), file, dynamo=False, opset_version=17, **names)
     return onnx.load_model_from_string(file.getvalue())
 
 
+def by_capture(module, x):
+    """The model of PyTorch's newer exporter, for any number of samples."""
+    pytest.importorskip("onnxscript")
+    batch = {0: torch.export.Dim("N")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(module, (x,), dynamo=True, dynamic_shapes=(batch,), verbose=False)
+    return made.model_proto
+
+
+EXPORTERS = {
+    "one sample": by_tracing,
+    "any number": lambda module, x: by_tracing(module, x, open=True),
+    "captured": by_capture,
+}
+
+
+@pytest.mark.parametrize(
+    "exporter",
+    [n if n == "any number" else pytest.param(n, marks=pytest.mark.campaign) for n in EXPORTERS],
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_twin_written_by_pytorch_computes_the_same(name):
+def test_twin_written_by_pytorch_computes_the_same(name, exporter):
     torch.manual_seed(0)
     module = with_random_statistics(SMALL[name].module(name))
     graph, facts = SMALL[name].network(name)
@@ -55,7 +77,8 @@ def test_twin_written_by_pytorch_computes_the_same(name):
     x = x.astype("f4")
     with torch.inference_mode():
         theirs = module(torch.tensor(x)).numpy()
-    written = to_spec(read_model(written_by_torch(module, torch.tensor(x)), "model.onnx"), ["A model."])
+    samples = torch.tensor(x if exporter == "one sample" else x.repeat(2, 0))  # 1 would be taken for fixed
+    written = to_spec(read_model(EXPORTERS[exporter](module, samples), "model.onnx"), ["A model."])
     other, found = check_source(Source("model.cnn", written.text)).network()
     with compile_graph(other, found, batch=1, training=False, loss=None) as model:
         for weight, array in written.weights.items():

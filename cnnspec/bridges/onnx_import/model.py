@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from onnx import shape_inference
-
 from cnnspec.bridges.onnx_import import operators  # noqa: F401 - importing it fills the table
+from cnnspec.bridges.onnx_import.folding import folded
 from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxGraph, OnnxNode
 from cnnspec.bridges.onnx_import.patterns import PATTERNS, inner_values
 from cnnspec.bridges.onnx_import.table import READERS, At, Made
@@ -38,7 +37,9 @@ def read_model(model: ModelProto, name: str, shape: Shape | None = None) -> Item
         SpecError: some operators have no counterpart, or say what no layer says; all of them are named.
     """
     title = model.graph.name if model.producer_name == "cnnspec" else camel(PurePath(name).stem)
-    return _Reading(OnnxGraph(model), _sketch(model), title, name, shape).run()
+    given = {value.name: _sample(value, shape) for value in model.graph.input}
+    known = folded(model, {input: sizes for input, sizes in given.items() if sizes and all(sizes)})
+    return _Reading(OnnxGraph(model, known.constants), known.shapes, title, name, shape).run()
 
 
 class _Reading:
@@ -94,13 +95,10 @@ class _Reading:
     # --- inputs -----------------------------------------------------------------------------------------
 
     def _input(self, value: ValueInfoProto) -> None:
-        axes = value.type.tensor_type.shape.dim
-        sizes = [axis.dim_value for axis in axes][1:]
-        fits = self._given is not None and _fits(self._given, sizes)
-        shape = self._given if fits and self._given else tuple(sizes)
+        shape = _sample(value, self._given)
         if not shape or any(size < 1 for size in shape):
             self._unknown.add(value.name)
-            known = "x".join(str(size) if size > 0 else "?" for size in sizes) or "unknown"
+            known = "x".join(str(size) if size > 0 else "?" for size in shape) or "unknown"
             self._fault(
                 f"input `{value.name}` is {known}: the model leaves sizes of a sample open",
                 "say them: --input 3x224x224",
@@ -222,6 +220,12 @@ class _Reading:
         return None
 
 
+def _sample(value: ValueInfoProto, given: Shape | None) -> Shape:
+    """The shape of a sample of an input, 0 where a size is open; the given one where it fits."""
+    sizes = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)[1:]
+    return given if given and _fits(given, sizes) else sizes
+
+
 def _fits(shape: Shape, sizes: Sequence[int]) -> bool:
     """Whether a shape agrees with the sizes that are known."""
     return not sizes or (
@@ -238,17 +242,3 @@ def _without(needless: set[int], network: Items) -> Items:
     items = (network.items[number] for number in kept)
     moved = tuple(replace(item, inputs=tuple(places[v] for v in item.inputs)) for item in items)
     return Items(network.name, moved, tuple(places[v] for v in network.outputs))
-
-
-def _sketch(model: ModelProto) -> dict[str, Shape]:
-    """Shapes of samples as ONNX infers them, where it can; patterns are looked for with them."""
-    try:
-        graph = shape_inference.infer_shapes(model).graph
-    except (RuntimeError, ValueError):
-        graph = model.graph
-    found = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        sizes = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)[1:]
-        if sizes and all(sizes):
-            found[value.name] = sizes
-    return found

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from onnx import helper, numpy_helper
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ class OnnxNode:
 class OnnxGraph:
     """A model's graph: identities are taken out, constants are arrays, a split is a node for each part.
 
+    `folded` are the arrays that its nodes compute from constants.
+
     Attributes:
         own: whether cnnspec has written it.
         nodes: the nodes in the order of the file.
@@ -51,13 +52,14 @@ class OnnxGraph:
         remarks: what a model of our own says of layers, by name, that its operators do not.
     """
 
-    def __init__(self, model: ModelProto) -> None:
+    def __init__(self, model: ModelProto, folded: Mapping[str, NDArray[Any]]) -> None:
         graph = model.graph
         self.own = model.producer_name == "cnnspec"
         self.remarks = _remarks(model) if self.own else {}
         self.constants: dict[str, NDArray[Any]] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
         }
+        self.constants |= folded
         self._same: dict[str, str] = {}
         self.nodes: list[OnnxNode] = []
         for number, proto in enumerate(graph.node, 1):
@@ -71,15 +73,11 @@ class OnnxGraph:
                 self.readers.setdefault(name, []).append(node)
 
     def _take(self, proto: NodeProto, number: int) -> None:
+        if all(name in self.constants for name in proto.output):
+            return
         inputs = tuple(self.real(name) for name in proto.input)
         attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-        if proto.op_type == "Constant" and "value" in attributes:
-            self.constants[proto.output[0]] = numpy_helper.to_array(attributes["value"])
-        elif proto.op_type == "Constant" and len(attributes) == 1:
-            self.constants[proto.output[0]] = np.array(next(iter(attributes.values())))
-        elif proto.op_type == "Identity" and inputs[0] in self.constants:
-            self.constants[proto.output[0]] = self.constants[inputs[0]]
-        elif proto.op_type == "Identity":
+        if proto.op_type == "Identity":
             self._same[proto.output[0]] = inputs[0]
         elif proto.op_type == "Split":
             for part, output in enumerate(proto.output):

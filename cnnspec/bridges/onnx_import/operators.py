@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnspec.bridges.onnx_import.folding import BATCH
 from cnnspec.bridges.onnx_import.nodes import Cannot
 from cnnspec.bridges.onnx_import.table import At, Made, ends, extent, reads
 from cnnspec.layers import Layer, LayerError, product
@@ -417,12 +418,12 @@ def _flatten(at: At) -> Made:
 
 @reads("Reshape")
 def _reshape(at: At) -> Made:
-    """The first number must be the batch: 0, -1, or 1 of a model for one sample."""
+    """The first number must be the batch: 0, -1, or 1 of a model for one sample; or computed."""
     numbers = at.graph.whole_numbers(at.node.inputs[1])
     if numbers is None:
         raise Cannot("its shape is computed")
     shape, size = numbers[1:], product(at.shape())
-    if not shape or numbers[0] not in (0, -1, 1):
+    if not shape or numbers[0] not in (0, -1, 1, BATCH):
         raise Cannot(f"it mixes the samples of a batch: {numbers}")
     own = [at.shape()[i] if n == 0 and i < len(at.shape()) else n for i, n in enumerate(shape)]
     if -1 in own:
@@ -503,21 +504,29 @@ def _slice(at: At) -> Made:
 def _resize(at: At) -> Made:
     at.wants("antialias", 0)
     name = at.node.inputs[2] if at.has(2) else at.node.inputs[1] if at.node.op == "Upsample" else ""
-    scales = at.graph.array(name)
-    if scales is None or scales.size != len(at.shape()) + 1:
-        raise Cannot("its factors are computed, or sizes are given in their place")
-    factors = [float(f) for f in scales.reshape(-1)]
-    if factors[:2] != [1, 1] or any(f != int(f) or f < 1 for f in factors):
+    factors = _factors(at, name)
+    if factors[0] != 1 or any(f != int(f) or f < 1 for f in factors):
         raise Cannot("its factors are not whole numbers")
     mode = at.option("mode", b"nearest").decode()
     how = at.option("coordinate_transformation_mode", b"half_pixel").decode()
     rounds = at.option("nearest_mode", b"round_prefer_floor").decode()
-    factor = extent([int(f) for f in factors[2:]])
+    factor = extent([int(f) for f in factors[1:]])
     if mode == "nearest" and (how, rounds) in NEAREST:
         return Made(Upsample(factor=factor), (at.x,))
     if mode == "linear" and how in ("half_pixel", "pytorch_half_pixel"):
         return Made(Upsample(factor=factor, mode="linear"), (at.x,))
     raise Cannot(f"`mode` is {mode} with {how} and {rounds}")
+
+
+def _factors(at: At, name: str) -> list[float]:
+    """How many times larger the channels and each axis become, by factors or by sizes."""
+    scales, rank = at.graph.array(name), len(at.shape()) + 1
+    if scales is not None and scales.size == rank:
+        return [float(f) for f in scales.reshape(-1)[1:]]
+    sizes = at.graph.whole_numbers(at.node.inputs[3]) if at.has(3) else None
+    if sizes is None or len(sizes) != rank:
+        raise Cannot("its factors are computed")
+    return [size / n for size, n in zip(sizes[1:], at.shape(), strict=True)]
 
 
 NEAREST = (
