@@ -17,6 +17,7 @@ from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.numpy_backend.fusion import fold
 from cnnspec.numpy_backend.kernels.base import Array
 from cnnspec.numpy_backend.kernels.losses import LossKernel, Tally, add_up
+from cnnspec.numpy_backend.looping import short_buffer
 from cnnspec.numpy_backend.meetings import Exchanges
 from cnnspec.numpy_backend.memory import ALIGNMENT, Allocator
 from cnnspec.numpy_backend.parameters import Sums, Weights, of_node, weight_arrays
@@ -307,7 +308,7 @@ class Model:
         if call.together:
             self._exchanges.clear()
         crew = self._hired()
-        with blas_threads(self.plan.blas_threads):
+        with blas_threads(self.plan.blas_threads), short_buffer(self.plan.arena_bytes):
             if prepare and (self._weights.fresh or self.plan.training):
                 for run in self._prepare:
                     run()

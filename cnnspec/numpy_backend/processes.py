@@ -29,6 +29,7 @@ from cnnspec.numpy_backend.bench import Bench, Call, Share
 from cnnspec.numpy_backend.blas import blas_threads
 from cnnspec.numpy_backend.kernels.base import Run
 from cnnspec.numpy_backend.kernels.losses import Tally
+from cnnspec.numpy_backend.looping import shorten_buffer
 from cnnspec.numpy_backend.meetings import Meeting, Stopped
 from cnnspec.numpy_backend.memory import ALIGNMENT, aligned, shared_bytes
 from cnnspec.numpy_backend.teams import Gate
@@ -333,6 +334,7 @@ def _live(
         gc.freeze()
         for other in foreign:
             other.close()
+        shorten_buffer()
         with blas_threads(1), np.errstate(all="ignore"):
             _serve(bench, pipe, memory, stopped)
     finally:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cnnspec.numpy_backend.kernels.base import nothing
 from cnnspec.numpy_backend.kernels.losses import NO_TALLY, Tally, add_up
+from cnnspec.numpy_backend.looping import shorten_buffer
 from cnnspec.numpy_backend.meetings import Meeting, Stopped
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Workers:
 
 
 def _work(number: int, inbox: Inbox, bell: SimpleQueue[None]) -> None:
+    shorten_buffer()
     while (task := inbox.get()) is not None:
         job, stop, results = task
         failure: BaseException | None = None
