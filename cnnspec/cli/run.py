@@ -13,6 +13,7 @@ from cnnspec.cli._parameters import add_parameters, count, whole
 from cnnspec.cli._training import add_backend, add_data, another_data, print_error
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, USAGE, CommandError
 from cnnspec.language.record import replace
+from cnnspec.language.syntax import Train
 from cnnspec.network.check import Checked, check_source
 from cnnspec.network.recipe import check_agreement
 from cnnspec.network.settings import check_with
@@ -152,10 +153,22 @@ def _run(arguments: argparse.Namespace, file: str | None, resume: Path | None) -
     if earlier is not None:
         return _go_on(arguments, earlier, checked)
     recipe = overridden(checked.recipe, arguments)
+    if not arguments.quiet and not any(isinstance(item, Train) for item in checked.tree.items):
+        _tell_defaults(recipe, arguments)
     if faults := check_agreement(graph, facts, recipe, {}):
         print_diagnostics(faults, quiet=arguments.quiet)
         return FINDINGS
     return _begin(arguments, checked, recipe)
+
+
+def _tell_defaults(recipe: Recipe, arguments: argparse.Namespace) -> None:
+    """Say from what a file without a `train` block learns, and how to choose."""
+    data = "" if arguments.data else f" from `{recipe.data.keyword}`"
+    print(
+        f"note: {arguments.file} has no `train` block: it learns{data} by default settings", file=sys.stderr
+    )
+    choose = "--set NAME=VALUE" if arguments.data else "--data NAME and --set NAME=VALUE"
+    print(f"help: `cnnspec explain train` shows such a block; {choose} choose without one", file=sys.stderr)
 
 
 def overridden(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:

@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -209,20 +210,27 @@ def test_the_command_says_what_it_needs(here):
 
 
 class Terminal:
-    """An interactive shell that believes to be used by hand."""
+    """An interactive shell that believes to be used by hand.
+
+    The terminal is its controlling one: when the tests are killed it hangs up, and the shell ends with it.
+    """
 
     def __init__(self, *command: str) -> None:
         self._own, theirs = pty.openpty()
-        self._shell = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True
-        )
+        self._shell = subprocess.Popen(command, pass_fds=[theirs], preexec_fn=lambda: os.login_tty(theirs))
         os.close(theirs)
+
+    @property
+    def pid(self) -> int:
+        """The shell's number."""
+        return self._shell.pid
 
     def __enter__(self) -> "Terminal":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._shell.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._shell.wait()
         os.close(self._own)
 
@@ -278,6 +286,31 @@ def check_shell(terminal: Terminal) -> None:
         assert [word.rstrip("/") for word in found] == [*before, *(word.rstrip("/") for word in expected)], (
             line
         )
+
+
+OUTLIVED = """import sys, time
+from tests.cli.test_completion import Terminal
+shell = Terminal(*sys.argv[1:])
+shell.type("echo RE''ADY\\n")
+shell.wait_for("READY")
+print(shell.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_does_not_outlive_the_tests(shell, here):
+    command = [sys.executable, "-c", OUTLIVED, program(shell), "-i"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        stat = Path("/proc", process.stdout.readline().strip(), "stat")
+        assert stat.exists()
+        process.kill()
+    until = time.monotonic() + 20
+    while stat.exists() and ") Z " not in stat.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_bash_completes(bash):

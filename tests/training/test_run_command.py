@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.training.idx_files import write_set
+from tests.training.resuming import called
 
 SPEC = """network Small {
     input 1x8x8
@@ -351,3 +352,25 @@ def on_terminal(here: Path, variables: dict[str, str]) -> str:
     os.close(terminal)
     assert process.returncode == 0
     return shown.decode()
+
+
+BARE = "network Bare {\n    input 1x8x8\n    dense 10 -> softmax\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "choose"),
+    [
+        ((), " from `digits`", "--data NAME and --set NAME=VALUE"),
+        (("--data", "digits limit=20"), "", "--set NAME=VALUE"),
+    ],
+)
+def test_a_file_without_a_train_block_is_told_what_it_learns_from(options, data, choose, tmp_path: Path):
+    (tmp_path / "bare.cnn").write_text(BARE)
+    result = called(tmp_path, "run", "bare.cnn", "--epochs", "1", *options)
+    assert result.returncode == 0
+    assert result.stderr == (
+        f"note: bare.cnn has no `train` block: it learns{data} by default settings\n"
+        f"help: `cnnspec explain train` shows such a block; {choose} choose without one\n"
+    )
+    quiet = called(tmp_path, "run", "bare.cnn", "--epochs", "1", "--quiet", *options)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
