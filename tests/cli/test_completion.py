@@ -307,7 +307,7 @@ def test_a_shell_does_not_outlive_the_tests(shell, here):
         stat = Path("/proc", process.stdout.readline().strip(), "stat")
         assert stat.exists()
         process.kill()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 10
     while stat.exists() and ") Z " not in stat.read_text():
         assert time.monotonic() < until
         time.sleep(0.05)
