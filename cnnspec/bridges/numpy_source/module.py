@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 110
 """Columns of a line, where a break is possible."""
+PARTS: Final = (
+    "layer",
+    "windows",
+    "dense",
+    "pooling",
+    "normalization",
+    "activations",
+    "joins",
+    "network",
+)
+"""The files of `lessons/`, in the order in which a written file has what they hold."""
 IMPORTED: Final = ("np", "math", "json", "Any", "Iterator")
 WITHIN: Final = ("inputs", "outputs", "frozen", "y", "labels")
 """Names within the network's class, which a class of that name would confuse."""
@@ -123,15 +134,18 @@ def _loss(graph: Graph, facts: Facts) -> str:
 @lru_cache(maxsize=1)
 def _lessons() -> dict[str, str]:
     """The source of each class and function of the lessons by its name, in order."""
-    text = files("cnnspec.bridges.numpy_source").joinpath("lessons.py").read_text("utf-8")
-    found = {}
+    folder = files("cnnspec.bridges.numpy_source.lessons")
+    texts = [folder.joinpath(f"{part}.py").read_text("utf-8") for part in PARTS]
+    return {name: source for text in texts for name, source in _defined(text)}
+
+
+def _defined(text: str) -> Iterator[tuple[str, str]]:
     for node in ast.parse(text).body:
-        source = ast.get_source_segment(text, node)
+        source = ast.get_source_segment(text, node) or ""
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found[node.name] = source or ""
+            yield node.name, source
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = source or ""
-    return found
+            yield node.targets[0].id, source
 
 
 def _needed(text: str) -> set[str]:
