@@ -434,13 +434,23 @@ def _reshape(at: At) -> Made:
     return Made(Flatten() if len(own) == 1 else Reshape(shape=tuple(own)), (at.x,))
 
 
-@reads("Squeeze")
+@reads("Squeeze", "Unsqueeze")
 def _squeeze(at: At) -> Made:
+    """Axes of one position that go or come; the channels stay first."""
     axes = at.graph.whole_numbers(at.node.inputs[1]) if at.has(1) else at.option("axes")
-    rank = len(at.shape()) + 1
-    if axes is None or sorted(a % rank for a in axes) != list(range(2, rank)):
-        raise Cannot("it does not make a vector of a map of one position")
-    return Made(Flatten(), (at.x,))
+    if axes is None:
+        raise Cannot("its axes are not given")
+    sizes = [0, *at.shape()]
+    if at.node.op == "Squeeze":
+        gone = {axis % len(sizes) for axis in axes}
+        sizes = [size for axis, size in enumerate(sizes) if axis not in gone]
+    else:
+        for axis in sorted(axis % (len(sizes) + len(axes)) for axis in axes):
+            sizes.insert(axis, 1)
+    shape = tuple(sizes[1:])
+    if sizes[:1] != [0] or product(shape) != product(at.shape()) or shape[:1] != at.shape()[:1]:
+        raise Cannot("it moves the samples or the channels")
+    return Made(Flatten() if len(shape) == 1 else Reshape(shape=shape), (at.x,))
 
 
 @reads("Pad")
