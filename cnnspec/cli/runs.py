@@ -27,7 +27,8 @@ EXAMPLES = """examples:
   cnnspec runs runs/LeNet-1 runs/LeNet-2       the settings in which they differ, and what they came to
   cnnspec runs --json | jq '.runs[].best'
 
-A run is `killed` where its process ended without a word; `cnnspec run --resume` goes on with it.
+A run is `killed` where its process ended without a word; `cnnspec run --resume` goes on with it. It is
+`pruned` where its sweep ended it for being worse than most.
 """
 
 COLUMNS: Final = (
@@ -178,6 +179,8 @@ def _settings(one: SavedRun) -> dict[str, str]:
         settings[name] = "; ".join(value) if isinstance(value, list) else str(value)
     settings["layers"] = ", ".join(_layers(one))
     plan = record.threads
+    of_torch = f" {plan.torch} on {plan.device}, {plan.precision}" if plan.torch else ""
+    settings["backend"] = plan.backend + of_torch
     settings["workers"] = f"{plan.workers}, {plan.micro_batch} images at a time"
     settings["numpy"], settings["blas"], settings["cnnspec"] = plan.numpy, plan.blas, record.versions.cnnspec
     return settings

@@ -59,6 +59,10 @@ def test_a_run_is_the_same_by_either_backend(origin: Path):
     assert record["threads"]["device"] == "cpu"
     assert record["threads"]["precision"] == "float32"
     assert "PyTorch" in (origin / "torch" / "report.html").read_text()
+    row = next(
+        line for line in called(origin, "runs", "numpy", "torch").stdout.splitlines() if "backend" in line
+    )
+    assert row.split()[1:] == ["numpy", "torch", record["threads"]["torch"], "on", "cpu,", "float32"]
 
 
 @pytest.mark.parametrize(("began", "goes_on"), [("numpy", "torch"), ("torch", "numpy")])
