@@ -222,7 +222,9 @@ def _of_training(name: str) -> tuple[str, ...]:
 
     if name not in settings_of(Recipe()):
         return ()
-    return (f"`{name}` is a setting of the `train` block: change it there, or by `cnnspec run --set {name}=...`",)
+    return (
+        f"`{name}` is a setting of the `train` block: change it there, or by `cnnspec run --set {name}=...`",
+    )
 
 
 def network_parameters(

@@ -137,6 +137,7 @@ class ConvKernel(Kernel[Conv]):
         needed = [Scratch("patches", shape, "both" if self.keeps_patches else "forward")]
         if not self.keeps_patches:
             needed.append(Scratch("patches again", shape, "backward"))
+            needed.append(Scratch("patches of few", (self.patches.of_few,), "forward", per_image=False))
         if self.patches.copies:
             needed.append(Scratch("padded", padded, "forward"))
         needed += stack_scratch(self.matrix.shape, product(self.patches.shape[-len(self.patches.axes) :]))
@@ -193,11 +194,20 @@ class ConvKernel(Kernel[Conv]):
         matrix, y = self._matrix(at), self._columns(at.y)
         padded, pad = self.patches.pad(at.x[0], at.whole_x[0], at.scratch.get("padded"))
         runs = [pad]
-        for block in self.patches.blocks_of(tiles):
-            patches = self.patches.within(at.scratch["patches"], block)
+        memory, together = self._room(at)
+        for block in self.patches.blocks_of(tiles, together):
+            patches = self.patches.within(memory, block, at.n)
             runs.append(self.patches.gather(padded, block, patches))
             runs.append(multiplying_blocks(matrix, self._columns(patches), self._block(y, block, at.n)))
         return runs
+
+    def _room(self, at: Site) -> tuple[Array, int]:
+        """Memory for patches, and how many rows of tiles fit into it: with few images more than with many."""
+        memory = at.scratch.get("patches of few")
+        of_few = 0 if memory is None else memory.size // (self.patches.row * at.n)
+        if memory is None or of_few <= self.patches.together:
+            return at.scratch["patches"], self.patches.together
+        return memory, of_few
 
     def _adding_bias(self, at: Site, columns: slice) -> Run:
         if not self.layer.bias:
@@ -275,7 +285,7 @@ class ConvKernel(Kernel[Conv]):
             total, begin, end = cut.summing(dx, whole_dx, at.scratch.get("summed"))
             runs.append(begin)
         for block in cut.blocks:
-            patches = cut.within(memory, block)
+            patches = cut.within(memory, block, at.n)
             columns, dy_block = self._columns(patches), self._block(dy, block, at.n)
             if not self.keeps_patches:
                 runs.append(cut.gather(padded, block, patches))

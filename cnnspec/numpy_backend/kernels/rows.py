@@ -37,9 +37,10 @@ SPARSEST: Final = 4
 """Rows that a dilated kernel reaches over for each of its own, beyond which T has too many zeros."""
 LOW: Final = 7
 """Rows of outputs that one product takes where a map has no more."""
-COPIED: Final = 1 << 15
+COPIED: Final = 1 << 16
 """Elements of one image's shifted copies that are made before they are multiplied: with few images, these are
-short calls. (With one image 4,096 are up to three times as slow; with 16 images all sizes are alike.)"""
+short calls. (With one image 4,096 are up to three times as slow, 32,768 a tenth to a quarter; with 8 and 16
+images all sizes are alike.)"""
 
 
 class _Tiles(NamedTuple):

@@ -77,7 +77,7 @@ class ConvTransposeKernel(Kernel[ConvTranspose]):
         total, begin, end = cut.summing(at.y, at.y, at.scratch.get("summed"))
         runs = [begin]
         for block in cut.blocks:
-            patches = cut.within(at.scratch["patches"], block)
+            patches = cut.within(at.scratch["patches"], block, at.n)
             columns = x[..., cut.columns(block, at.n)]
             runs.append(multiplying(matrix.swapaxes(-1, -2), columns, self._columns(patches)))
             runs.append(cut.scatter(total, block, patches))
@@ -96,7 +96,7 @@ class ConvTransposeKernel(Kernel[ConvTranspose]):
         dx = None if at.dx[0] is None else self._columns(at.dx[0])
         runs = [pad]
         for block in cut.blocks:
-            patches, along = cut.within(at.scratch["dpatches"], block), cut.columns(block, at.n)
+            patches, along = cut.within(at.scratch["dpatches"], block, at.n), cut.columns(block, at.n)
             runs.append(cut.gather(padded, block, patches))
             columns = self._columns(patches)
             moment = at.moment if block.start == 0 else None
