@@ -19,7 +19,7 @@ Rounding: in float32 and relative to the largest number, outputs and gradients a
 those of a direct sum with F(2x2), at most 1e-6, and by 3 to 5 times as much with F(4x4), at most 5e-6, for 4
 to 512 channels. In float64 both are exact to 1e-12. Through a whole step of ResNet-18 the gradients are off
 by 8e-6 and 2e-5 of the largest of each weight, with patches by 7e-6. A ReLU or a max pooling may decide on
-such a difference: where a number is within rounding of 0, its gradient is there or not, whatever the algorithm.
+such a difference: where a number is within rounding of 0, its gradient is there or not, by any algorithm.
 """
 
 from __future__ import annotations
