@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from cnnspec.bridges.keras_source.helpers import HELPERS
 from cnnspec.bridges.keras_source.table import CODES, KerasCode
 from cnnspec.bridges.source.bodies import POOL, Line, body
 from cnnspec.bridges.source.classes import Class, Classes, LoopSlots, Slot, unify
-from cnnspec.bridges.source.code import REQUIRED, call, literal, written_args
+from cnnspec.bridges.source.code import REQUIRED, WIDTH, call, literal, written_args
 from cnnspec.bridges.source.expressions import filled, names_in
 from cnnspec.bridges.source.file import SourceFile, WeightName
 from cnnspec.bridges.source.names import Namespace, comments, identifier
@@ -110,8 +111,7 @@ class _Model:
         count = len(made.groups)
         uses = f", {count} times; the shapes are those of the first" if count > 1 else ""
         yield f'    """{what}{uses}: from {self._shapes(group.sources)} to {self._shapes(group.gives)}."""'
-        yield from lines
-        yield f"    return {gives}"
+        yield from _returning(lines, gives)
 
     def _model(self) -> Iterator[str]:
         group = self._outline.whole
@@ -163,7 +163,7 @@ class _Model:
                 lines += self._loop(line, slots, lambda more, number=number: label(number, more))
             else:
                 comment = self._shapes(self._outline.gives_of(line.part))
-                lines.append(f"    {', '.join(line.targets)} = {line.text}  # {comment}")
+                lines += _assigned(", ".join(line.targets), line.text, comment)
         return lines, written.sources, ", ".join(written.gives)
 
     def _made(self, part: Leaf | Group, slots: Sequence[Slot], inputs: Sequence[str], label: str) -> str:
@@ -210,6 +210,28 @@ class _Model:
                     assert code is not None
                     there = code.variables[weight.name]
                     yield f"{name}.{weight.name}", replace(there, name=f"{here}/{there.name}")
+
+
+def _assigned(target: str, text: str, comment: str = "") -> list[str]:
+    """A chain of calls given to a variable: on one line or, where that is too long, step by step."""
+    line = f"    {target} = {text}" + (f"  # {comment}" if comment else "")
+    chain = ast.parse(text, mode="eval").body
+    inner = chain.args[0] if isinstance(chain, ast.Call) and chain.args else None
+    if len(line) <= WIDTH or not isinstance(inner, ast.Call) or not inner.end_col_offset:
+        return [line]
+    rest = text[: inner.col_offset], text[inner.end_col_offset :]
+    if target in names_in("".join(rest)):
+        return [line]
+    first = _assigned(target, text[inner.col_offset : inner.end_col_offset])
+    return [*first, *_assigned(target, target.join(rest), comment)]
+
+
+def _returning(lines: Sequence[str], gives: str) -> list[str]:
+    """The lines of a function, the last of which returns what it makes."""
+    start = f"    {gives} = "
+    if lines and lines[-1].startswith(start):
+        return [*lines[:-1], lines[-1].replace(start, "    return ", 1)]
+    return [*lines, f"    return {gives}"]
 
 
 def _sorted(arguments: Sequence[str]) -> list[str]:
