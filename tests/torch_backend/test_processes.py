@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 
 from safetensors.numpy import load_file
 
+from cnnspec.training.run_folder import RunFolder
 from tests.torch_backend.support import assert_near
 from tests.torch_backend.test_run import PLAIN, metrics
 from tests.training.resuming import called, write_spec
@@ -119,13 +120,15 @@ def test_a_lost_process_costs_no_more_than_what_came_after_the_last_checkpoint(r
     options = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
     process = begin(tmp_path, *torchrun(*options), "--backend", "torch", "--out", "out")
     wait_for_epochs(tmp_path / "out", 3, process)
+    checkpoint, _ = RunFolder(tmp_path / "out").latest_checkpoint()
+    assert checkpoint is not None
     os.kill(worker(tmp_path, rank), signal.SIGKILL)
-    done = len((tmp_path / "out" / "metrics.csv").read_text().splitlines()) - 1
+    saved = checkpoint.about.position
     ended(process)
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     first, second = record["sessions"]
     assert (first["epoch"], first["batch"]) == (1, 0)
-    assert (second["epoch"], second["batch"]) >= (done, 0)
+    assert (second["epoch"], second["batch"]) >= (saved.epoch, saved.batch)
     assert called(tmp_path, "run", "small.cnn", "--backend", "torch", "--out", "whole").returncode == 0
     assert_near(
         load_file(tmp_path / "whole" / "weights.safetensors"),
