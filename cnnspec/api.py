@@ -100,20 +100,31 @@ class Network:
         """Parameters, MACs and bytes of the whole network."""
         return self.facts.totals()
 
-    def compile(self, batch: int | None = None, seed: int | None = None) -> TrainableModel:
+    def compile(
+        self, batch: int | None = None, seed: int | None = None, *, tuned: bool = False
+    ) -> TrainableModel:
         """An executable model in NumPy, with the initial weights that the recipe and the seed give.
 
         Args:
             batch: the largest number of inputs in a step; the recipe's unless given.
             seed: what initial weights and dropout follow from; the recipe's unless given.
+            tuned: compute as `cnnspec plan FILE --tune` found fastest on this machine.
 
         Raises:
-            ValueError: less than one input, or a negative seed.
+            ValueError: less than one input, a negative seed, or training at this batch was not tuned here.
         """
+        from cnnspec.numpy_backend.choices import NO_CHOICES
+        from cnnspec.numpy_backend.tuning import Subject, kept
         from cnnspec.training import build_model
 
         recipe = _with_numbers(self.recipe, batch=batch, seed=seed)
-        return build_model(self.graph, self.facts, recipe, batch=batch)
+        subject = Subject(self.graph, self.facts, recipe.batch, training=True, loss=None)
+        choices = kept(subject) if tuned else NO_CHOICES
+        if choices is None:
+            raise ValueError(
+                f"training with {self.name} at batch {recipe.batch} was not tuned on this machine"
+            )
+        return build_model(self.graph, self.facts, recipe, batch=batch, choices=choices)
 
     def __str__(self) -> str:
         table = plain(COLUMNS, layer_rows(self.graph, self.facts))

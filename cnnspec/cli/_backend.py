@@ -13,6 +13,7 @@ from cnnspec.cli._progress import Display
 from cnnspec.cli._training import print_error
 from cnnspec.cli._watch import Watch
 from cnnspec.cli.main import FINDINGS, INTERRUPTED, OK, CommandError
+from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.training.backend import Backend, Choice, NumpyBackend
 from cnnspec.training.conduct import Stopped, called_by_first, closing, conduct
 from cnnspec.training.crew import WorkerLost, launched
@@ -47,7 +48,10 @@ def check_backend(arguments: argparse.Namespace, *, shares: Literal["batches", "
 
 @contextmanager
 def open_backend(
-    arguments: argparse.Namespace, recorded: PlanFacts | None = None, turn: int | None = None
+    arguments: argparse.Namespace,
+    recorded: PlanFacts | None = None,
+    turn: int | None = None,
+    choices: Choices = NO_CHOICES,
 ) -> Iterator[Backend]:
     """What computes a run: as the command line says, or else as it was computed so far.
 
@@ -55,13 +59,14 @@ def open_backend(
         arguments: of the command line.
         recorded: how the run was computed.
         turn: the number of this process among those that train networks of their own on this machine.
+        choices: what is settled about the plan of NumPy where a run begins.
 
     Raises:
         TrainingError: PyTorch or a device is missing, or the other processes are not met.
     """
     chosen = Choice(arguments.backend, arguments.device, arguments.precision).after(recorded)
     if chosen.backend == "numpy":
-        yield NumpyBackend()
+        yield NumpyBackend(choices)
         return
     try:
         from cnnspec.torch_backend import TorchBackend

@@ -37,8 +37,8 @@ EXAMPLES = """examples:
 A plan follows from the network, the batch, the number of processors, their cache and the kernels of NumPy's
 BLAS, by estimates that come along: it is the same every time. --tune measures instead: the candidates of each
 layer by themselves, then workers and sizes of pieces on the whole network. What it finds is kept in the cache
-of this user for this machine, network, batch and pass, and is used by `plan` and `bench` with --tuned, and by
-nothing else: a run that is repeated gives the same bits whether or not something was tuned in between.
+of this user for this machine, network, batch and pass, and is used by `plan`, `bench` and `run` with --tuned,
+and by nothing else: a run that is repeated gives the same bits whether or not something was tuned in between.
 
 --max-memory takes pieces of fewer images, then fewer workers, then algorithms that need least. Layers that
 normalise by the whole batch in training keep all its images in memory: then a smaller --batch helps.

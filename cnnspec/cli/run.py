@@ -21,6 +21,7 @@ from cnnspec.recipe import DataKind
 from cnnspec.recipe.figures import headline
 
 if TYPE_CHECKING:
+    from cnnspec.numpy_backend.choices import Choices
     from cnnspec.recipe import Recipe
     from cnnspec.training.conduct import Job
     from cnnspec.training.record import RunRecord
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   cnnspec run net.cnn --set width=32 --set lr=0.05     a parameter of the network, a setting of the file
   cnnspec run --resume runs/LeNet-1                    go on with a run that was stopped, as if it never was
   cnnspec run net.cnn --resume --epochs 80             go on with the newest run of this network, for longer
+  cnnspec run net.cnn --tuned                          computed as `cnnspec plan net.cnn --tune` found fastest
   cnnspec run net.cnn --backend torch --device cuda    computed by PyTorch, on a GPU
   torchrun --nproc-per-node 2 --max-restarts 3 -m cnnspec run net.cnn --backend torch
                                                        each batch shared by two processes
@@ -73,6 +75,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_parameters(parser, of="the network, or a setting of the file")
     add_backend(parser)
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="compute as `cnnspec plan --tune` found fastest; a run that is resumed stays as it was",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but the run's folder")
     parser.add_argument("--json", action="store_true", help="print the run's record as JSON at the end")
     parser.add_argument(
@@ -90,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     follows = place is not None and place.rank > 0
     try:
         check_backend(arguments)
+        _check_tuned(arguments)
         file, resume = (None, None) if follows else _what(arguments)
     except CommandError as error:
         if not follows:
@@ -101,6 +109,11 @@ def run(arguments: argparse.Namespace) -> int:
         if not follows or not isinstance(error, WorkerLost):
             print_error(error)
         return FINDINGS
+
+
+def _check_tuned(arguments: argparse.Namespace) -> None:
+    if arguments.tuned and arguments.backend == "torch":
+        raise CommandError("--tuned is for NumPy: PyTorch has no plan", "leave out --tuned")
 
 
 def _what(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
@@ -200,12 +213,22 @@ def _begin(arguments: argparse.Namespace, checked: Checked, recipe: Recipe) -> i
 
     subject = make_subject(checked, recipe)
     with (
-        open_backend(arguments) as backend,
+        open_backend(arguments, choices=_choices(arguments, subject)) as backend,
         open_run_folder(arguments.out, subject.graph.name) as folder,
     ):
         if backend.name == "numpy":
             check_room(subject)
         return _conduct(arguments, folder, Job(subject, arguments.data_dir, backend=backend))
+
+
+def _choices(arguments: argparse.Namespace, subject: Subject) -> Choices:
+    """What is settled about the plan of a run that begins."""
+    from cnnspec.cli._tuned import tuned_choices
+    from cnnspec.numpy_backend.choices import NO_CHOICES
+
+    if not arguments.tuned:
+        return NO_CHOICES
+    return tuned_choices(subject.graph, subject.facts, subject.recipe.batch, training=True)
 
 
 def _go_on(arguments: argparse.Namespace, path: Path, given: Checked | None) -> int:

@@ -8,9 +8,12 @@ that a run goes on with one where it was left with another.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.numpy_backend.plan import Plan
+from cnnspec.numpy_backend.selection import UnknownAlgorithm
 from cnnspec.training.crew import Alone, Crew
 from cnnspec.training.model import TrainableModel, build_model
 from cnnspec.training.record import plan_facts
@@ -66,16 +69,19 @@ class NumpyBackend:
     name = "numpy"
     stage = None
 
-    def __init__(self) -> None:
+    def __init__(self, choices: Choices = NO_CHOICES) -> None:
+        """`choices` settle the plan of runs that begin, as tuning has found them."""
         self.crew: Crew = Alone()
+        self._choices = choices
 
     def build(
         self, graph: Graph, facts: Facts, recipe: Recipe, batch: int, earlier: PlanFacts | None = None
     ) -> TrainableModel:
-        """Shared among workers as an earlier plan was."""
+        """By the algorithms of an earlier plan, as far as there still are such, and shared as that was."""
         if earlier is None:
-            return build_model(graph, facts, recipe, batch=batch)
-        return build_model(
+            return build_model(graph, facts, recipe, batch=batch, choices=self._choices)
+        again = partial(
+            build_model,
             graph,
             facts,
             recipe,
@@ -84,6 +90,10 @@ class NumpyBackend:
             micro_batch=earlier.micro_batch,
             blas_threads=earlier.blas_threads,
         )
+        try:
+            return again(choices=Choices(earlier.chosen))
+        except UnknownAlgorithm:
+            return again()
 
     def facts(self, model: TrainableModel) -> PlanFacts:
         """Workers, pieces, and the versions at work."""

@@ -48,8 +48,9 @@ class _Model(BaseModel):
 class PlanFacts(_Model):
     """What decides the bits of a run beside network, recipe and data.
 
-    `algorithms` is a digest of how the plan computes each layer, and in which layout. Where PyTorch computes,
-    `workers` are processes, `micro_batch` is the share of each, and `blas_threads` are PyTorch's.
+    `algorithms` is a digest of how the plan computes each layer, and in which layout; `chosen` names the
+    algorithm of each layer that has several. Where PyTorch computes, `workers` are processes, `micro_batch`
+    is the share of each, and `blas_threads` are PyTorch's.
     """
 
     workers: int = Field(ge=1)
@@ -59,6 +60,7 @@ class PlanFacts(_Model):
     numpy: str = ""
     blas: str = ""
     algorithms: str = ""
+    chosen: dict[str, str] = {}
     backend: str = "numpy"
     torch: str = ""
     device: str = ""

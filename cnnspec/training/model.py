@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cnnspec.numpy_backend.choices import NO_CHOICES, Choices
 from cnnspec.numpy_backend.model import BatchResult, Model
 from cnnspec.numpy_backend.plan import make_plan
 from cnnspec.training.initializers import initial_weights
@@ -195,6 +196,7 @@ def build_model(
     workers: int | None = None,
     micro_batch: int | None = None,
     blas_threads: int | None = None,
+    choices: Choices = NO_CHOICES,
 ) -> TrainableModel:
     """Compile a network for training by a recipe, with the initial weights of the recipe's seed.
 
@@ -209,6 +211,7 @@ def build_model(
         workers: threads that share a batch, where the plan is not to choose them.
         micro_batch: images that a worker takes at a time, likewise.
         blas_threads: threads within one matrix product, likewise.
+        choices: what else is settled about the plan.
     """
     loss = usable_loss(graph, facts, recipe)
     plan = make_plan(
@@ -219,6 +222,7 @@ def build_model(
         loss=loss,
         workers=workers,
         micro_batch=micro_batch,
+        choices=choices,
     )
     model = Model(plan if blas_threads is None else replace(plan, blas_threads=blas_threads))
     model.seed(recipe.seed)

@@ -238,6 +238,7 @@ def plan_facts(plan: Plan) -> PlanFacts:
         numpy=_version("numpy"),
         blas=blas(),
         algorithms=_algorithms(plan),
+        chosen=dict(plan.choices.algorithms),
     )
 
 
