@@ -220,7 +220,7 @@ def _assigned(target: str, text: str, comment: str = "") -> list[str]:
     if len(line) <= WIDTH or not isinstance(inner, ast.Call) or not inner.end_col_offset:
         return [line]
     rest = text[: inner.col_offset], text[inner.end_col_offset :]
-    if target in names_in("".join(rest)):
+    if target in names_in("0".join(rest)):
         return [line]
     first = _assigned(target, text[inner.col_offset : inner.end_col_offset])
     return [*first, *_assigned(target, target.join(rest), comment)]
