@@ -197,6 +197,18 @@ def test_training_and_larger_batches_have_no_team():
     assert not make_plan(*network, batch=1, training=False, workers=3, processes=False).team
 
 
+def test_a_team_is_chosen_for_one_image_of_a_network_with_enough_to_do(monkeypatch):
+    monkeypatch.setattr("cnnspec.numpy_backend.plan.cores", lambda: 4)
+    chosen = {}
+    for channels in (8, 64, 160):  # 9 x channels^2 x 32 x 32 multiply-accumulates: 0.6, 38 and 236 million
+        layer = Conv(channels=channels, kernel=3, padding=1)
+        network = sequential((channels, 32, 32), layer)
+        plan = make_plan(*network, batch=1, training=False)
+        chosen[channels] = (plan.team, plan.workers)
+        assert not make_plan(*network, batch=4, training=False).team
+    assert chosen == {8: (False, 1), 64: (False, 1), 160: (True, 4)}
+
+
 def test_a_member_that_is_killed_is_missed_and_replaced():
     before = children()
     with team_of() as model:

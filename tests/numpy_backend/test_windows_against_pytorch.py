@@ -242,3 +242,19 @@ def test_l2pool_has_no_gradient_where_the_window_is_zero(dtype):
     assert dx[0, 0, 0, 1] == pytest.approx(1e6, rel=1e-2)
     assert np.count_nonzero(dx) == 1
     assert np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("most", [patches.BLOCK_OF_FEW, 20_000, 1], ids=["as it is", "smaller", "none"])
+@pytest.mark.parametrize("count", [1, 3, 11])
+def test_blocks_of_few_images_and_of_many(count, most, monkeypatch):
+    """Of one image, more rows of patches are cut at once than of many."""
+    monkeypatch.setattr(patches, "BLOCK_OF_FEW", most)
+    layer = Conv(channels=4, kernel=7, stride=2, padding=3)
+    with random_model(
+        *sequential((5, 60, 50), layer), np.random.default_rng(0), batch=count, workers=1, training=False
+    ) as model:
+        x = np.random.default_rng(1).standard_normal((count, 5, 60, 50)).astype(np.float32)
+        weight, bias = (torch.tensor(np.array(model.weights[f"conv1.{name}"])) for name in ("weight", "bias"))
+        expected = torch.nn.functional.conv2d(torch.tensor(x), weight, bias, stride=2, padding=3)
+        assert distance(model.predict(x), expected.numpy()) < TOLERANCE["float32"]
+        assert distance(model.predict(x[:1]), expected.numpy()[:1]) < TOLERANCE["float32"]
