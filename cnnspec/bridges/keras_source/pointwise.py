@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from cnnspec.bridges.keras_source.table import (
-    CODES,
-    NAMED,
-    KerasCode,
-    around,
-    as_it_is,
-    axes_of,
-    last_of,
-    one_or_all,
-    positional,
-)
+from cnnspec.bridges.keras_source.table import CODES, NAMED, KerasCode, around, as_it_is, last_of
 from cnnspec.bridges.source.code import Arg, literal
 from cnnspec.bridges.source.file import WeightName
+from cnnspec.bridges.source.windows import axes_of, one_or_all, positional
 from cnnspec.bridges.table import NotCovered
 from cnnspec.layers import Layer, Shape, product
 from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh

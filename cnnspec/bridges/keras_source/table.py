@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cnnspec.bridges.source.code import Arg, Code
+from cnnspec.bridges.source.code import Code
 from cnnspec.bridges.source.file import WeightName
-from cnnspec.bridges.table import NotCovered, Table
+from cnnspec.bridges.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnnspec.layers import Shape
 
-MOST_AXES: Final = 3
 NAMED: Final = "{me}({0})"
 """A layer with a name that is called on its input."""
 
@@ -33,28 +31,6 @@ CODES: Final[Table[Callable[..., KerasCode]]] = Table("Keras")
 """Functions of a layer and the shapes of its inputs."""
 
 
-def axes_of(shape: Shape) -> int:
-    """The number of spatial axes, for the name of a class: `Conv2D`.
-
-    Raises:
-        NotCovered: there are more than Keras has classes for.
-    """
-    axes = len(shape) - 1
-    if axes > MOST_AXES:
-        raise NotCovered(f"it slides windows over 1 to {MOST_AXES} spatial axes, not over {axes}")
-    return axes
-
-
-def one_or_all(sizes: Sequence[int]) -> int | tuple[int, ...]:
-    """One number where all axes have it."""
-    return sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
-
-
-def of_windows(windows: Sequence[Any], name: str) -> int | tuple[int, ...]:
-    """One property of each axis' window."""
-    return one_or_all([getattr(window, name) for window in windows])
-
-
 def around(ends: Sequence[tuple[int, int]]) -> str:
     """Positions before and behind every axis as `ops.pad` takes them, the batch and the channels without."""
     return f"({', '.join(['(0, 0)', *(f'({a}, {b})' for a, b in ends), '(0, 0)'])})"
@@ -66,11 +42,6 @@ def zeros_around(ends: Sequence[tuple[int, int]]) -> str:
     if len(set(pairs)) == 1 and pairs[0][0] == pairs[0][1]:
         return f"layers.ZeroPadding{len(pairs)}D({pairs[0][0]})"
     return f"layers.ZeroPadding{len(pairs)}D({pairs[0] if len(pairs) == 1 else pairs})"
-
-
-def positional(name: str, value: object) -> Arg:
-    """An argument that is written without its name."""
-    return Arg(name, value, positional=True)
 
 
 def kernel_last(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,17 +14,14 @@ from cnnspec.bridges.keras_source.table import (
     KerasCode,
     around,
     as_it_is,
-    axes_of,
     channels_last,
     kernel_last,
-    of_windows,
-    one_or_all,
-    positional,
     transposed,
     zeros_around,
 )
 from cnnspec.bridges.source.code import Arg, literal
 from cnnspec.bridges.source.file import WeightName
+from cnnspec.bridges.source.windows import axes_of, of_windows, one_or_all, positional
 from cnnspec.bridges.table import NotCovered
 from cnnspec.layers import AxisWindow, Shape, product
 from cnnspec.layers.adaptive import AdaptiveAvgPool, AdaptiveMaxPool, GlobalAvgPool, GlobalMaxPool

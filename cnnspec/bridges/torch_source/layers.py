@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnnspec.bridges.source.code import Arg, Code
-from cnnspec.bridges.torch_source.table import (
-    CODES,
-    axes_of,
-    edges,
-    of_windows,
-    one_or_all,
-    positional,
-    symmetric,
-)
+from cnnspec.bridges.source.windows import axes_of, of_windows, one_or_all, positional
+from cnnspec.bridges.torch_source.table import CODES, edges, symmetric
 from cnnspec.layers import Shape, product
 from cnnspec.layers.adaptive import AdaptiveAvgPool, AdaptiveMaxPool, GlobalAvgPool, GlobalMaxPool
 from cnnspec.layers.convolution import Conv

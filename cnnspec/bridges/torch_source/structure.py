@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cnnspec.bridges.source.code import Code, literal
+from cnnspec.bridges.source.windows import axes_of, positional
 from cnnspec.bridges.table import NotCovered
-from cnnspec.bridges.torch_source.table import CODES, axes_of, edges, positional
+from cnnspec.bridges.torch_source.table import CODES, edges
 from cnnspec.layers import Shape
 from cnnspec.layers.channels import Shuffle, Take
 from cnnspec.layers.embedding import Embedding
