@@ -1,7 +1,7 @@
-"""What is computed together with layers beside it, for inference.
+"""What is computed together with layers beside it.
 
-A layer that is linear in its weight can do more than its own work at no cost, where this is a matter of its
-weights alone, made once for all images:
+For inference, a layer that is linear in its weight can do more than its own work at no cost, where this is a
+matter of its weights alone, made once for all images:
 
 * A batch norm behind it, with the running statistics, multiplies each output channel by
   `f = w / sqrt(var + epsilon)` and adds `b - f mean`. It is then a view of its input.
@@ -15,18 +15,23 @@ With all of them, the folded weights are
     weight' = g f s weight,   bias' = g (f (bias + t sum weight - mean) + b),
 
 `g` the scale that the layer behind begins with. The public weights stay as they are.
+
+In training and where it is not folded, a batch norm takes in the rectifier behind it: both go over the same
+numbers, which are then in the cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnspec.layers.normalization import BatchNorm
+from cnnspec.numpy_backend.kernels.activations import ReluKernel
 from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run
+from cnnspec.numpy_backend.kernels.batchnorm import BatchNormKernel, RectifiedBatchNormKernel
 from cnnspec.numpy_backend.kernels.shapes import ViewKernel
 
 if TYPE_CHECKING:
@@ -60,10 +65,12 @@ class Fusion:
     Attributes:
         folded: by linear node, what its weights take in.
         bare: by node, the kernel that is left of it.
+        rectified: by batch norm, the rectifier that it takes in.
     """
 
     folded: Mapping[int, Folded] = field(default_factory=dict)
     bare: Mapping[int, type[Kernel[Layer]]] = field(default_factory=dict)
+    rectified: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def norms(self) -> dict[int, int]:
@@ -71,9 +78,23 @@ class Fusion:
         return {i: folded.norm for i, folded in self.folded.items() if folded.norm is not None}
 
 
-def find_fusion(graph: Graph, facts: Facts, kinds: Kinds, training: bool) -> Fusion:
-    """What can be fused; in training nothing."""
-    return Fusion() if training else _Search(graph, facts, kinds).fusion()
+def find_fusion(
+    graph: Graph, facts: Facts, kinds: Kinds, layouts: Sequence[Layout], training: bool
+) -> Fusion:
+    """What can be fused; in training nothing is folded."""
+    found = Fusion() if training else _Search(graph, facts, kinds).fusion()
+    return replace(found, rectified=_rectified(graph, kinds, layouts, set(found.norms.values())))
+
+
+def _rectified(graph: Graph, kinds: Kinds, layouts: Sequence[Layout], folded: set[int]) -> dict[int, int]:
+    """The batch norms that nothing but a rectifier reads, and lays out alike."""
+    readers, found = graph.consumers(), {}
+    for i, kind in enumerate(kinds):
+        if kind is BatchNormKernel and i not in folded and i not in graph.outputs and len(readers[i]) == 1:
+            (reader,) = readers[i]
+            if kinds[reader] is ReluKernel and layouts[reader] == layouts[i]:
+                found[i] = reader
+    return found
 
 
 class _Search:
@@ -151,10 +172,11 @@ def bind_kernels(
 ) -> tuple[Kernel[Layer], ...]:
     """The kernel of every node."""
     views = {norm: linear for linear, norm in fusion.norms.items()}
+    views |= {rectifier: norm for norm, rectifier in fusion.rectified.items()}
     kernels = []
     for i, (node, known) in enumerate(zip(graph.nodes, facts.layers, strict=True)):
         layer, weights = node.layer, known.weights
-        kind = ViewKernel if i in views else fusion.bare.get(i, selected[i].kind)
+        kind = _kind(i, selected[i], fusion, views)
         folded = fusion.folded.get(i, Folded())
         if folded.norm is not None or folded.shift:
             layer = layer.replaced(bias=True)
@@ -164,9 +186,17 @@ def bind_kernels(
             kernel.why = selected[i].why
         kernel.absorbed = _names(graph, folded)
         if i in views:
-            kernel.algorithm = f"folded into {graph.nodes[views[i]].name}"
+            how = "done with" if i in fusion.rectified.values() else "folded into"
+            kernel.algorithm = f"{how} {graph.nodes[views[i]].name}"
         kernels.append(kernel)
     return tuple(kernels)
+
+
+def _kind(i: int, selected: Selection, fusion: Fusion, views: Mapping[int, int]) -> type[Kernel[Any]]:
+    """The kernel that computes a node after all."""
+    if i in views:
+        return ViewKernel
+    return RectifiedBatchNormKernel if i in fusion.rectified else fusion.bare.get(i, selected.kind)
 
 
 def _names(graph: Graph, folded: Folded) -> str:

@@ -218,7 +218,7 @@ def make_plan(
     selected = select_kernels(graph, facts, conditions, choices.algorithms)
     kinds = [one.kind for one in selected]
     layouts = choose_layouts(graph, facts, kinds)
-    fusion = find_fusion(graph, facts, kinds, training) if fuse else Fusion()
+    fusion = find_fusion(graph, facts, kinds, layouts, training) if fuse else Fusion()
     kernels = bind_kernels(graph, facts, selected, layouts, fusion)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)

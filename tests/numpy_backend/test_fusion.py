@@ -178,3 +178,39 @@ def test_scales_stay_where_nobody_can_take_them_in(body):
 
 def test_training_keeps_its_scales():
     assert not make_plan(*sequential(SHAPE, *CHAINS["between two"]), batch=4).fusion.bare
+
+
+# --- a rectifier with the batch norm before it ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_rectifier_done_with_its_batch_norm_gives_the_same_bits(dtype, workers):
+    layers = (LINEAR[0], BatchNorm(), Relu(), POINT, BatchNorm(affine=False), Relu(), Flatten(), DENSE)
+    fused, apart = models(*layers, dtype=dtype, workers=workers, batch=6)
+    with fused, apart:
+        assert len(fused.plan.fusion.rectified) == 2
+        for seed in range(3):
+            x, found = np.random.default_rng(seed).standard_normal((6, *SHAPE)).astype(dtype), []
+            for model in (fused, apart):
+                y = model.forward(x, training=True)
+                found.append((y, model.backward(np.cos(y))))
+            for together, by_itself in zip(*found, strict=True):
+                np.testing.assert_array_equal(together, by_itself)
+            for name, gradient in apart.gradients.items():
+                np.testing.assert_array_equal(fused.gradients[name], gradient)
+            np.testing.assert_array_equal(fused.predict(x), apart.predict(x))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "input 2x6x5; conv 3 3x3; a = batchnorm; b = relu; add a b",
+        "input 2x6x5; conv 3 3x3; a = batchnorm; b = relu; output a b",
+        "input 2x6x5; conv 3 3x3 -> relu -> batchnorm",
+        "input 2x6x5; conv 3 3x3 -> batchnorm -> leaky_relu",
+    ],
+)
+def test_a_rectifier_stays_where_others_read_the_batch_norm(body):
+    network = check_text("network Case {\n" + body.replace("; ", "\n") + "\n}\n")
+    assert not make_plan(*network, batch=4).fusion.rectified

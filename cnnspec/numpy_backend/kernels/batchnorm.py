@@ -35,12 +35,13 @@ from cnnspec.numpy_backend.kernels.base import (
     Scratch,
     Site,
     Way,
+    accumulating,
     computes,
     constant,
     in_turn,
     nothing,
 )
-from cnnspec.numpy_backend.kernels.elementwise import in_blocks, rows_in_block
+from cnnspec.numpy_backend.kernels.elementwise import CUT, cut, in_blocks, like, rows_in_block, same
 from cnnspec.numpy_backend.kernels.normalization import inverse_root, rows
 
 
@@ -207,7 +208,14 @@ class BatchNormKernel(Kernel[BatchNorm]):
 
     def _affinely(self, x: Array, factor: Array, summand: Array, y: Array) -> list[Run]:
         """Bind `y = factor x + summand` channel by channel, block by block."""
-        return [_affine(x[k], factor[k, None], summand[k, None], y[k]) for k in self._blocks(x)]
+        runs: list[Run] = []
+        for k in self._blocks(x):
+            runs += [_affine(x[k], factor[k, None], summand[k, None], y[k]), *self._then(y[k])]
+        return runs
+
+    def _then(self, y: Array) -> list[Run]:
+        """What is done to some channels of the output at once."""
+        return []
 
     # --- backward ---------------------------------------------------------------------------------------
 
@@ -216,11 +224,12 @@ class BatchNormKernel(Kernel[BatchNorm]):
         dy, c = self._rows(at.dy), self._rows(at.scratch["centred"])
         t, (db, dw) = at.scratch["offset"], at.scratch["sums"]
         ones = constant(1, dy.shape[1:2], dy.dtype)
-        steps = [(dy[k], c[k], db[k], dw[k]) for k in self._blocks(dy)]
+        steps = [(self._first(at, k), dy[k], c[k], db[k], dw[k]) for k in self._blocks(dy)]
         sum_dy, sum_dyc = at.part["backward"]
 
         def run() -> None:
-            for dy, c, sum_rows, sum_products in steps:
+            for first, dy, c, sum_rows, sum_products in steps:
+                first()
                 np.matmul(dy, ones, out=sum_rows)
                 np.vecdot(dy, c, out=sum_products)
             np.copyto(sum_dy, db)
@@ -228,6 +237,10 @@ class BatchNormKernel(Kernel[BatchNorm]):
             np.subtract(dw, sum_dyc, out=sum_dyc)
 
         return run
+
+    def _first(self, at: Site, channels: slice) -> Run:
+        """What is done to the gradients of some channels before they are read."""
+        return nothing
 
     def _gradients(self, council: Council) -> Run:
         """`db` and `dw`, and of them `db / N` and `s dw / N`."""
@@ -281,6 +294,39 @@ class BatchNormKernel(Kernel[BatchNorm]):
         if self.layer.affine:
             return at.weights["weight"], at.weights["bias"]
         return constant(1, (self.channels,), at.y.dtype), constant(0, (self.channels,), at.y.dtype)
+
+
+class RectifiedBatchNormKernel(BatchNormKernel):
+    """`y = max(bn(x), 0)`: a batch norm and the rectifier behind it, in blocks that stay in the cache."""
+
+    keeps_output = True
+    algorithm = "channel by channel, rectified"
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """`[y > 0]` as numbers, for a block."""
+        return (*super().scratch(), Scratch("positive", (CUT,), "backward", per_image=False))
+
+    def _then(self, y: Array) -> list[Run]:
+        return [accumulating(np.maximum, (part, same(0, part)), part) for (part,) in cut(y)]
+
+    # dy of the batch norm is that of the rectifier where y > 0, nothing elsewhere; at 0 as PyTorch has it.
+
+    def _first(self, at: Site, channels: slice) -> Run:
+        y, dy = self._rows(at.y)[channels], self._rows(at.dy)[channels]
+        return in_turn(
+            _masking(part, given, like(at.scratch["positive"], part)) for part, given in cut(y, dy)
+        )
+
+
+def _masking(y: Array, dy: Array, positive: Array) -> Run:
+    """Bind `dy = dy [y > 0]`."""
+    zero = y.dtype.type(0)
+
+    def run() -> None:
+        np.greater(y, zero, out=positive)
+        np.multiply(dy, positive, out=dy)
+
+    return run
 
 
 def _affine(x: Array, factor: Array, summand: Array, y: Array) -> Run:
