@@ -233,7 +233,8 @@ def make_plan(
             row = aligned(product(facts.shape(i)) * number.itemsize)
             sizes[graph.nodes[i].name] += (crew - 1) * share * row
     constant = sum(sizes.values()) - _arena_bytes_unshared(buffers, crew * in_step, piece, number.itemsize)
-    constant += (crew - 1) * PROCESS_BYTES if forks else 0
+    if forks and crew > 1:
+        constant += (crew - 1) * PROCESS_BYTES + crew * in_step * len(kernels) * BOUND_BYTES
     return Plan(
         graph=graph,
         facts=facts,
@@ -359,6 +360,9 @@ def why_pieces(plan: Plan) -> str:
 PROCESS_BYTES: Final = 8_000_000
 """What a forked process takes for itself: mostly pages of Python that it shares until it counts references
 there, and the BLAS's own memory."""
+BOUND_BYTES: Final = 50_000
+"""What the views and functions of a node take that is bound to the memory of a piece: 47 to 90 kB in large
+networks, 30 kB in LeNet."""
 
 
 @cache
