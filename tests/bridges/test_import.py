@@ -148,7 +148,8 @@ def test_parts_of_channels_and_means_without_axes_come_in():
         helper.make_node("Split", ["x", "sizes"], ["a", "b"], axis=1),
         helper.make_node("Gelu", ["a"], ["g"], approximate="tanh"),
         helper.make_node("Split", ["g"], ["c", "d"], axis=1, num_outputs=2),
-        helper.make_node("Concat", ["d", "b", "c"], ["e"], axis=1),
+        helper.make_node("Concat", ["d"], ["alone"], axis=1),
+        helper.make_node("Concat", ["alone", "b", "c"], ["e"], axis=1),
         helper.make_node("ReduceMean", ["e", "axes"], ["y"], keepdims=0),
     ]
     arrays = {"sizes": np.array([4, 1]), "axes": np.array([-2, -1])}

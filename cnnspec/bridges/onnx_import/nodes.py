@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from onnx import helper, numpy_helper
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
+
+
+JOINS: Final = ("Concat", "Mean", "Sum")
+"""Operators that leave a single value as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,8 @@ class OnnxGraph:
             return
         inputs = tuple(self.real(name) for name in proto.input)
         attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-        if proto.op_type == "Identity":
+        alone = proto.op_type in JOINS and len(inputs) == 1 and not self.own
+        if alone or proto.op_type == "Identity":
             self._same[proto.output[0]] = inputs[0]
         elif proto.op_type == "Split":
             for part, output in enumerate(proto.output):
