@@ -136,7 +136,8 @@ class Model:
         """Allocate weights and gradients."""
         plan = self.plan
         workers = plan.workers if plan.training else 1
-        memory = Allocator(shared=plan.processes)
+        # what prediction never changes is inherited: memory of one's own may have large pages, shared may not
+        memory = Allocator(shared=plan.processes and plan.training)
         sums = Sums(plan, workers, memory)
         self._sum_blocks, self.block = sums.blocks, sums.block()
         learned = self.block if plan.training else None
@@ -161,7 +162,7 @@ class Model:
         self._gradients = MappingProxyType({name: gradients[name] for name in arrays if name in gradients})
         self._exchanges = Exchanges(plan, weights, tables[0], memory)
         self._tables = [Tables(weights, shared, own, self._exchanges) for own in tables]
-        self._stopped = memory.zeros((1,), np.uint8)
+        self._stopped = Allocator(shared=plan.processes).zeros((1,), np.uint8)
 
     def _weights_of(self, arrays: Mapping[str, Array], i: int, memory: Allocator) -> dict[str, Array]:
         """The arrays that a node computes with: the public ones, or copies with other layers folded in."""
@@ -310,11 +311,17 @@ class Model:
         crew = self._hired()
         with blas_threads(self.plan.blas_threads), short_buffer(self.plan.arena_bytes):
             if prepare and (self._weights.fresh or self.plan.training):
-                for run in self._prepare:
-                    run()
-                self._weights.fresh = False
+                self._prepare_kernels(crew)
             tallies = [crew.run(task, shares, call) for shares in self._rounds(task, count)]
         return add_up(tallies)
+
+    def _prepare_kernels(self, crew: Threads | Processes) -> None:
+        """Make of the weights what kernels compute with; workers that inherited older ones end."""
+        if not self.plan.training:
+            crew.close()
+        for run in self._prepare:
+            run()
+        self._weights.fresh = False
 
     def _hired(self) -> Threads | Processes:
         """The crew, whose workers begin to live when there is work for them."""

@@ -105,6 +105,30 @@ def test_a_batch_of_narrow_rows_is_one_round(count, processes):
         np.testing.assert_allclose(model.gradients["dense1.bias"].item(), np.sum(dy))
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_workers_that_predict_follow_weights_that_are_assigned(count):
+    layers = (Conv(channels=6, kernel=3), Relu(), Dense(units=3))
+    several, alone = (
+        random_model(
+            *sequential((2, 8, 8), *layers),
+            np.random.default_rng(0),
+            batch=count,
+            training=False,
+            workers=workers,
+            processes=True,
+        )
+        for workers in (2, 1)
+    )
+    x = np.random.default_rng(1).standard_normal((count, 2, 8, 8))
+    with several, alone:
+        assert several.plan.processes
+        for _ in range(3):
+            np.testing.assert_allclose(several.predict(x), alone.predict(x), rtol=1e-5)
+            for model in (several, alone):
+                for name, array in model.weights.items():
+                    model.weights[name] = array * -1.5
+
+
 def test_workers_begin_with_work_and_end_with_close():
     before = children()
     model = model_of()
