@@ -225,7 +225,8 @@ class ConvKernel(Kernel[Conv]):
     def together(self, at: Site, member: Member) -> list[Run]:
         """Some rows of T, or some columns of P, whichever are more: each reads all of the other matrix."""
         rows, positions = self.matrix.rows, product(self.patches.tiles) * at.n
-        if self.layer.groups == 1 and self.matrix.is_weight and rows >= positions:
+        by_rows = self.layer.groups == 1 and self.matrix.is_weight and not self.output.tile
+        if by_rows and rows >= positions:
             return [self._some_rows(at, member.share(rows))]
         if self.direct:
             return [self._some_columns(at, member.share(positions))]
