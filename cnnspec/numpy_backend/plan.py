@@ -205,16 +205,9 @@ def make_plan(
     number = cast("np.dtype[np.float32]", np.dtype(dtype))
     if number.kind != "f" or number.itemsize < 4:
         raise ValueError(f"dtype must be float32 or float64, not {number}")
-    forks = can_fork() if processes is None else processes
-    may_team = forks and not training and in_order()
-    crew = workers or choices.workers or choose_workers(facts, batch, processes=forks, team=may_team)
-    team = may_team and crew > batch
-    share = batch if team else math.ceil(batch / crew)
+    crew = _hire(facts, batch, workers, choices.workers, processes=processes, training=training)
     asked_piece = micro_batch or choices.micro_batch
-    alone = cores() if crew == 1 and not workers else crew if team else 1
-    meets = training and any(kind.exchanges is not Kernel.exchanges for kind in kinds_of(graph, facts))
-    likely = asked_piece or (LARGEST_PIECE if meets else PIECE_STEP)
-    conditions = Conditions(min(likely, share), training, alone)
+    conditions = _conditions(graph, facts, crew, asked_piece, training)
     selected = select_kernels(graph, facts, conditions, choices.algorithms)
     kinds = [one.kind for one in selected]
     layouts = choose_layouts(graph, facts, kinds)
@@ -224,27 +217,22 @@ def make_plan(
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)
     image = place([b.lifetime(1, number.itemsize) for b in buffers.all if b.grows])[1]
     meeting = training and any(kernel.exchanges() for kernel in kernels)
-    piece = min(asked_piece or choose_micro_batch(image, share, together=meeting), batch)
-    in_step = math.ceil(share / piece) if meeting else 1
+    piece = min(asked_piece or choose_micro_batch(image, crew.share, together=meeting), batch)
+    in_step = math.ceil(crew.share / piece) if meeting else 1
     offsets, arena = place([b.lifetime(piece, number.itemsize) for b in buffers.all], reuse_memory)
     sizes = _bytes_by_node(graph, facts, kernels, buffers, crew, in_step, piece, number.itemsize, training)
-    if forks:  # the rows of the other workers lie in shared memory, beside those of the caller
-        for i in graph.sources():
-            row = aligned(product(facts.shape(i)) * number.itemsize)
-            sizes[graph.nodes[i].name] += (crew - 1) * share * row
-    constant = sum(sizes.values()) - _arena_bytes_unshared(buffers, crew * in_step, piece, number.itemsize)
-    if forks and crew > 1:
-        constant += (crew - 1) * PROCESS_BYTES + crew * in_step * len(kernels) * BOUND_BYTES
+    arenas = crew.workers * in_step
+    beside = sum(sizes.values()) - _arena_bytes_unshared(buffers, arenas, piece, number.itemsize)
     return Plan(
         graph=graph,
         facts=facts,
         batch=batch,
         training=training,
         loss=loss,
-        workers=crew,
-        processes=forks and crew > 1,
-        team=team,
-        blas_threads=1 if workers or crew > 1 else cores(),
+        workers=crew.workers,
+        processes=crew.processes,
+        team=crew.team,
+        blas_threads=crew.blas_threads,
         micro_batch=piece,
         in_step=in_step,
         dtype=number,
@@ -256,8 +244,51 @@ def make_plan(
         offsets=offsets,
         arena_bytes=arena,
         bytes_by_node=sizes,
-        total_bytes=constant + crew * in_step * arena,
+        total_bytes=beside + _bytes_of_processes(crew, in_step, len(kernels)) + arenas * arena,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """Who computes a batch: `workers` with `blas_threads` each, `share` images for one of them.
+
+    `at_a_product` is how many threads are at work on one matrix product, of whichever worker.
+    """
+
+    workers: int
+    processes: bool
+    team: bool
+    share: int
+    blas_threads: int
+    at_a_product: int
+
+
+def _hire(
+    facts: Facts, batch: int, asked: int | None, chosen: int | None, *, processes: bool | None, training: bool
+) -> _Crew:
+    """As many workers as are asked for, by the caller or by choices, or as the work is enough for."""
+    forks = can_fork() if processes is None else processes
+    may_team = forks and not training and in_order()
+    workers = asked or chosen or choose_workers(facts, batch, processes=forks, team=may_team)
+    team = may_team and workers > batch
+    threads = 1 if asked or workers > 1 else cores()
+    return _Crew(
+        workers=workers,
+        processes=forks and workers > 1,
+        team=team,
+        share=batch if team else math.ceil(batch / workers),
+        blas_threads=threads,
+        at_a_product=workers if team else threads,
+    )
+
+
+def _conditions(
+    graph: Graph, facts: Facts, crew: _Crew, asked_piece: int | None, training: bool
+) -> Conditions:
+    """Under which kernels are selected: before it is known how much memory an image takes."""
+    meets = training and any(kind.exchanges is not Kernel.exchanges for kind in kinds_of(graph, facts))
+    likely = asked_piece or (LARGEST_PIECE if meets else PIECE_STEP)
+    return Conditions(min(likely, crew.share), training, crew.at_a_product)
 
 
 def _check(graph: Graph, loss: Loss | None, **counts: int | None) -> None:
@@ -384,19 +415,31 @@ def _bytes_by_node(
     facts: Facts,
     kernels: tuple[Kernel[Layer], ...],
     buffers: Buffers,
-    workers: int,
+    crew: _Crew,
     in_step: int,
     piece: int,
     item: int,
     training: bool,
 ) -> dict[str, int]:
-    """Weights, gradients, what is made of them, and the node's buffers as if none shared memory."""
+    """Weights, gradients, what is made of them, and the node's buffers as if none shared memory.
+
+    The rows of the other processes lie in shared memory, beside those of the caller.
+    """
     sizes = []
     for layer, kernel in zip(facts.layers, kernels, strict=True):
-        sizes.append(standing(layer, kernel, workers, training).total * item)
+        sizes.append(standing(layer, kernel, crew.workers, training).total * item)
     for buffer in buffers.all:
-        sizes[buffer.node] += workers * in_step * aligned(buffer.size(piece, item))
+        sizes[buffer.node] += crew.workers * in_step * aligned(buffer.size(piece, item))
+    for i in graph.sources() if crew.processes else ():
+        sizes[i] += (crew.workers - 1) * crew.share * aligned(product(facts.shape(i)) * item)
     return {node.name: size for node, size in zip(graph.nodes, sizes, strict=True)}
+
+
+def _bytes_of_processes(crew: _Crew, in_step: int, nodes: int) -> int:
+    """What worker processes take beside their arenas."""
+    if not crew.processes:
+        return 0
+    return (crew.workers - 1) * PROCESS_BYTES + crew.workers * in_step * nodes * BOUND_BYTES
 
 
 def _arena_bytes_unshared(buffers: Buffers, arenas: int, piece: int, item: int) -> int:
