@@ -10,7 +10,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from cnnspec.language.record import replace  # noqa: E402
+from cnnspec.layers.activations import Relu  # noqa: E402
+from cnnspec.layers.gates import Silu  # noqa: E402
+from cnnspec.layers.rectifiers import Relu6  # noqa: E402
+from cnnspec.network.analyse import analyse  # noqa: E402
 from cnnspec.network.check import check_file  # noqa: E402
+from cnnspec.network.graph import Facts, Graph  # noqa: E402
 from cnnspec.numpy_backend import Model, compile_graph  # noqa: E402
 from cnnspec.recipe.learning import CrossEntropy  # noqa: E402
 from tests.zoo.small import SMALL, SPECS, Small  # noqa: E402
@@ -20,9 +26,10 @@ torch.set_num_threads(1)
 
 NAMES = sorted(TWINS)
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
-TIPPED = 0.1
-"""What float32 gradients may be apart in networks of more than 20 layers with weights, where a rectifier near
-0 tips in one of the two and not in the other. PyTorch's own float32 is as far from its float64."""
+DEEP = 20
+"""In float32 and with more layers with weights, gradients are compared of the same network with SiLU in the
+place of rectifiers: one near 0 tips in one of the two and not in the other, and a gradient is off by a tenth.
+PyTorch's own float32 is as far from its float64."""
 NO_GRADIENT = 1e-3
 """Gradients this far below the largest are those of biases before a batch norm, which are 0."""
 
@@ -58,7 +65,7 @@ def test_prediction_agrees_with_pytorch(name, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_training_agrees_with_pytorch(name, dtype):
-    with Pair(name, dtype, "train") as pair:
+    with Pair(name, dtype, "train", smooth=dtype == "float32" and is_deep(name)) as pair:
         x = pair.samples()
         leaf = torch.tensor(x, requires_grad=True)
         expected = pair.module(leaf)
@@ -69,9 +76,13 @@ def test_training_agrees_with_pytorch(name, dtype):
         if leaf.grad is not None:
             distances["input"] = apart(dx, leaf.grad)
         distances |= pair.gradients_apart() | pair.statistics_apart()
-        deep = dtype == "float32" and sum(bool(layer.weights) for layer in pair.facts.layers) > 20
-    wrong = {what: d for what, d in distances.items() if not d <= (TIPPED if deep else TOLERANCE[dtype])}
+    wrong = {what: d for what, d in distances.items() if not d <= TOLERANCE[dtype]}
     assert not wrong
+
+
+def is_deep(name: str) -> bool:
+    _, facts = SMALL[name].network(name)
+    return sum(bool(layer.weights) for layer in facts.layers) > DEEP
 
 
 def test_every_spec_has_a_twin_or_needs_none():
@@ -86,11 +97,14 @@ def test_every_spec_has_a_twin_or_needs_none():
 class Pair:
     """A small network compiled here and built in PyTorch, with equal random weights and statistics."""
 
-    def __init__(self, name: str, dtype: str, mode: str) -> None:
+    def __init__(self, name: str, dtype: str, mode: str, smooth: bool = False) -> None:
         small: Small = SMALL[name]
         self.rng, self.dtype, self.count = np.random.default_rng(len(name)), dtype, small.count
         self.graph, self.facts = small.network(name)
         self.module = small.module(name).to(getattr(torch, dtype)).train(mode == "train")
+        if smooth:
+            self.graph, self.facts = without_kinks(self.graph)
+            smoothen(self.module)
         self.model = self.compiled(mode == "train")
         self.names = dict(zip(self.model.weights, arrays(self.module), strict=True))
         for name, array in self.names.items():
@@ -125,6 +139,25 @@ class Pair:
 
     def statistics_apart(self) -> dict[str, float]:
         return {name: apart(self.model.weights[name], array) for name, array in self.statistics().items()}
+
+
+def without_kinks(graph: Graph) -> tuple[Graph, Facts]:
+    """The network with SiLU in the place of rectifiers."""
+    bent = (Relu, Relu6)
+    nodes = tuple(
+        replace(node, layer=Silu()) if isinstance(node.layer, bent) else node for node in graph.nodes
+    )
+    changed = replace(graph, nodes=nodes)
+    return changed, analyse(changed).facts
+
+
+def smoothen(module: nn.Module) -> None:
+    """The same for its twin."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.ReLU | nn.ReLU6):
+            setattr(module, name, nn.SiLU())
+        else:
+            smoothen(child)
 
 
 def arrays(module: nn.Module) -> list[torch.Tensor]:
