@@ -25,6 +25,13 @@ from tests.zoo.twins import TWINS  # noqa: E402
 torch.set_num_threads(1)
 
 NAMES = sorted(TWINS)
+SLOW = ("densenet121", "resnet50", "unet", "vgg11", "vgg16")
+"""In float64, whose steps are the slowest, these are for the campaign."""
+BOTH = [
+    pytest.param(name, dtype, marks=[pytest.mark.campaign] if name in SLOW and dtype == "float64" else [])
+    for name in NAMES
+    for dtype in ("float64", "float32")
+]
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
 DEEP = 20
 """In float32 and with more layers with weights, gradients are compared of the same network with SiLU in the
@@ -54,16 +61,14 @@ def test_published_size_has_pytorchs_parameters_output_and_cost(name):
 # --- at a small size ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "dtype"), BOTH)
 def test_prediction_agrees_with_pytorch(name, dtype):
     with Pair(name, dtype, "eval") as pair:
         x = pair.samples()
         assert apart(pair.model.predict(x), pair.module(torch.tensor(x))) < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "dtype"), BOTH)
 def test_training_agrees_with_pytorch(name, dtype):
     with Pair(name, dtype, "train", smooth=dtype == "float32" and is_deep(name)) as pair:
         x = pair.samples()
