@@ -20,6 +20,7 @@ def devices(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.campaign
 def test_a_row_has_speeds_their_ratio_and_how_long_data_were_waited_for():
     result = devices("--device", "cpu", "--networks", "lenet", "--rounds", "2", "--seconds", "0.05", "--json")
     assert (result.returncode, result.stderr) == (0, "")
