@@ -77,6 +77,12 @@ class At:
             raise Cannot(f"`{name}` is {plain}")
 
 
+def number(value: float) -> float:
+    """A float32 as a person writes it: 0.001, not 0.0010000000474974513."""
+    short = float(str(np.float32(value)))
+    return int(short) if short == int(short) and abs(short) < 1e6 else short
+
+
 def extent(numbers: Sequence[int]) -> int | tuple[int, ...]:
     """One number where all axes have it."""
     return int(numbers[0]) if len(set(numbers)) == 1 else tuple(map(int, numbers))
@@ -87,6 +93,20 @@ def ends(before: Sequence[int], after: Sequence[int]) -> int | tuple[int, ...]:
     if list(before) == list(after):
         return extent(before)
     return tuple(int(end) for pair in zip(before, after, strict=True) for end in pair)
+
+
+def per_channel(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Numbers, one for each channel of a map.
+
+    Raises:
+        Cannot: they differ within a channel.
+    """
+    axes = (1,) * (len(shape) - 1)
+    try:
+        wide = np.broadcast_to(array.astype(np.float32), (1, shape[0], *axes))
+    except ValueError:
+        raise Cannot("its numbers differ within a channel") from None
+    return np.ascontiguousarray(wide.reshape(-1))
 
 
 READERS: Final[dict[str, Callable[[At], Made]]] = {}

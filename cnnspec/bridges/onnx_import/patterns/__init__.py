@@ -1,0 +1,13 @@
+"""Layers that are several operators: one file a family."""
+
+from cnnspec.bridges.onnx_import.patterns import (  # noqa: F401 - importing them fills the table
+    activations,
+    dense,
+    merging,
+    normalization,
+    pooling,
+    shapes,
+)
+from cnnspec.bridges.onnx_import.patterns.table import PATTERNS, inner_values
+
+__all__ = ["PATTERNS", "inner_values"]
