@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.bridges.onnx_import import operators  # noqa: F401 - importing it fills the table
 from cnnspec.bridges.onnx_import.folding import folded
 from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxGraph, OnnxNode
+from cnnspec.bridges.onnx_import.operators import READERS
 from cnnspec.bridges.onnx_import.patterns import PATTERNS, inner_values
-from cnnspec.bridges.onnx_import.table import READERS, At, Made
+from cnnspec.bridges.onnx_import.table import At, Made
 from cnnspec.bridges.source.names import camel
 from cnnspec.bridges.spec import Item, Items
 from cnnspec.language.diagnostics import Diagnostic

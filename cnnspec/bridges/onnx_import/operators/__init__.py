@@ -10,3 +10,6 @@ from cnnspec.bridges.onnx_import.operators import (  # noqa: F401 - importing th
     resampling,
     shapes,
 )
+from cnnspec.bridges.onnx_import.table import READERS
+
+__all__ = ["READERS"]
