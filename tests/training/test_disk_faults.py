@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cnnspec.training.run_folder import RunFolder
-from tests.training.resuming import digests, train, words, write_spec
+from tests.training.resuming import called, digests, train, words, write_spec
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
@@ -22,7 +22,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("disk")
     write_spec(here, 2)
     for out, epochs in (("half", "2"), ("whole", "4")):
-        result = train(here, "small.cnn", "--out", out, "--epochs", epochs, "--quiet")
+        result = called(here, "run", "small.cnn", "--out", out, "--epochs", epochs, "--quiet")
         assert result.returncode == 0, result.stderr
     return here
 
@@ -49,7 +49,7 @@ def fail(here: Path, run: Path, **options: object) -> str:
 
 def recover(here: Path, run: Path) -> None:
     """With the fault gone, the run comes to what it would have come to."""
-    result = train(here, "--resume", str(run), "--epochs", "4", "--quiet")
+    result = called(here, "run", "--resume", str(run), "--epochs", "4", "--quiet")
     assert result.returncode == 0, result.stderr
     assert digests(run) == digests(here / "whole")
 

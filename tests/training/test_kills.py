@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.resuming import check_loadable, digests, kill_at, moments, train, write_spec
+from tests.training.resuming import called, check_loadable, digests, kill_at, moments, write_spec
 
 EPOCHS = 10
 SAVES = 15 * EPOCHS
@@ -16,7 +16,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nobody stopped."""
     here = tmp_path_factory.mktemp("whole")
     write_spec(here, EPOCHS)
-    result = train(here, "small.cnn", "--out", "whole", "--quiet")
+    result = called(here, "run", "small.cnn", "--out", "whole", "--quiet")
     assert result.returncode == 0, result.stderr
     return here
 
@@ -29,7 +29,7 @@ def hunt(here: Path, kills: int, resumed: int) -> None:
         kill_at(here, out, saves, seconds)
         stands.append(check_loadable(out))
         if number % (kills // resumed) == 0:
-            result = train(here, "small.cnn", "--out", str(out), "--resume", "--quiet")
+            result = called(here, "run", "small.cnn", "--out", str(out), "--resume", "--quiet")
             assert result.returncode == 0, (stands[-1], result.stderr)
             assert digests(out) == expected, stands[-1]
     print(f"{kills} kills, at: {', '.join(sorted(stands))}")
