@@ -287,8 +287,20 @@ def _conditions(
 ) -> Conditions:
     """Under which kernels are selected: before it is known how much memory an image takes."""
     meets = training and any(kind.exchanges is not Kernel.exchanges for kind in kinds_of(graph, facts))
-    likely = asked_piece or (LARGEST_PIECE if meets else PIECE_STEP)
+    likely = asked_piece or choose_micro_batch(
+        _likely_bytes(graph, facts, training), crew.share, together=meets
+    )
     return Conditions(min(likely, crew.share), training, crew.at_a_product)
+
+
+def _likely_bytes(graph: Graph, facts: Facts, training: bool) -> int:
+    """What an image takes in float32: all values and gradients, or in prediction a layer and its inputs."""
+    sizes = [4 * product(facts.shape(i)) for i in range(len(graph.nodes))]
+    if training:
+        return 2 * sum(sizes)
+    return max(
+        size + sum(sizes[v] for v in node.inputs) for size, node in zip(sizes, graph.nodes, strict=True)
+    )
 
 
 def _check(graph: Graph, loss: Loss | None, **counts: int | None) -> None:

@@ -115,6 +115,7 @@ class Work:
         cut: numbers that it cuts from its input and arranges for them.
         laid: numbers that it makes its output from.
         short: rows of the map or of images that it copies, one by one.
+        far: numbers of input and output that a cache does not hold.
         weights: numbers in the matrices that it makes of its weight.
         strided: numbers of its output that a pooling behind it takes with strides, for want of tiles.
         calls: once for each use.
@@ -124,9 +125,19 @@ class Work:
     cut: float
     laid: float
     short: float
+    far: float
     weights: float
     strided: float = 0.0
     calls: int = 1
+
+
+HELD: Final = 1 << 19
+"""Numbers of float32 that a cache of 2 MiB holds."""
+
+
+def far(*shapes: Shape, images: int) -> int:
+    """How many numbers of so many images a cache does not hold."""
+    return max(sum(map(product, shapes)) * images - HELD, 0)
 
 
 @dataclass(slots=True)

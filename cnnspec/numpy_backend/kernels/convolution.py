@@ -32,6 +32,7 @@ from cnnspec.numpy_backend.kernels.base import (
     add_product,
     add_rows,
     computes,
+    far,
     in_turn,
     multiplying,
     nothing,
@@ -104,6 +105,7 @@ class ConvKernel(Kernel[Conv]):
             cut=positions * columns,
             laid=positions * layer.groups * matrix.rows,
             short=columns * product(tuple(axis.tiles for axis in axes[:-1])),
+            far=far(inputs[0], layer.infer(inputs[0]), images=images),
             weights=matrix.rows * columns / product(matrix.tile),
             strided=positions * layer.channels if tile and not cls.tiled else 0.0,
         )

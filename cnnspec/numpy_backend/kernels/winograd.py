@@ -43,6 +43,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Work,
     add_product,
     add_rows,
+    far,
     in_turn,
     multiplying,
     nothing,
@@ -106,6 +107,7 @@ class WinogradKernel(Kernel[Conv]):
             cut=places * channels * tiles * images,
             laid=places * layer.channels * tiles * images,
             short=places * (channels + layer.channels) * tiles,
+            far=far(inputs[0], (layer.channels, *outputs), images=images),
             weights=places * layer.channels * channels,
             strided=0.0
             if cls.writes_tiles(layer, inputs[0], tile)
