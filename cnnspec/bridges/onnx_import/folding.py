@@ -33,10 +33,17 @@ OF_ANY: Final = frozenset(("Identity", "Reshape", "Squeeze", "Transpose", "Unsqu
 
 @dataclass(frozen=True)
 class Folded:
-    """Arrays that follow from the sizes of a sample, by name, and the shapes of samples where known."""
+    """What follows from the sizes of a sample.
+
+    Attributes:
+        constants: arrays by name.
+        shapes: the shapes of samples where known.
+        kinds: the types of elements where known, as ONNX counts them.
+    """
 
     constants: Mapping[str, NDArray[Any]]
     shapes: Mapping[str, Shape]
+    kinds: Mapping[str, int]
 
 
 def folded(model: ModelProto, inputs: Mapping[str, Sequence[int]]) -> Folded:
@@ -63,7 +70,9 @@ class _Folding:
                 self._infer(node)
         constants = {name: array for name, array in self._arrays.items() if name not in self._given}
         sizes = {name: _sizes(one)[1:] for name, one in self._types.items()}
-        return Folded(constants, {name: shape for name, shape in sizes.items() if shape and all(shape)})
+        kinds = {name: one.tensor_type.elem_type for name, one in self._types.items()}
+        shapes = {name: shape for name, shape in sizes.items() if shape and all(shape)}
+        return Folded(constants, shapes, kinds)
 
     def _compute(self, node: NodeProto) -> bool:
         """Whether what a node gives is known without samples, and now is."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.bridges.onnx_import.folding import folded
-from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxGraph, OnnxNode
+from cnnspec.bridges.onnx_import.layout import Straight, straightened
+from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxNode, read_graph
 from cnnspec.bridges.onnx_import.operators import READERS
 from cnnspec.bridges.onnx_import.patterns import PATTERNS, inner_values
 from cnnspec.bridges.onnx_import.table import At, Made
@@ -39,20 +40,23 @@ def read_model(model: ModelProto, name: str, shape: Shape | None = None) -> Item
     title = model.graph.name if model.producer_name == "cnnspec" else camel(PurePath(name).stem)
     given = {value.name: _sample(value, shape) for value in model.graph.input}
     known = folded(model, {input: sizes for input, sizes in given.items() if sizes and all(sizes)})
-    return _Reading(OnnxGraph(model, known.constants), known.shapes, title, name, shape).run()
+    graph = read_graph(model, known)
+    open_ = any(value.name not in known.shapes for value in graph.inputs)
+    straight = Straight(graph, known.shapes) if graph.own or open_ else straightened(graph, known.shapes)
+    return _Reading(straight, title, name, shape).run()
 
 
 class _Reading:
     def __init__(
         self,
-        graph: OnnxGraph,
-        sketch: Mapping[str, Shape],
+        straight: Straight,
         title: str,
         file: str,
         given: Shape | None,
     ) -> None:
-        self._graph, self._title, self._file, self._given = graph, title, file, given
-        self._sketch, self._found = sketch, dict[str, Made]()
+        self._graph, self._title, self._file, self._given = straight.graph, title, file, given
+        self._sketch, self._turned = straight.shapes, straight.turned
+        self._found: dict[str, Made] = {}
         self._items: list[Item] = []
         self._numbers: dict[str, int] = {}
         self._shapes: dict[str, Shape] = {}
@@ -74,8 +78,15 @@ class _Reading:
         if self._faults:
             raise SpecError(self._faults)
         ends = tuple(self._numbers[name] for name in outputs)
-        network = Items(self._title, tuple(self._items), ends)
+        network = Items(self._title, tuple(self._items), ends, self._notes())
         return _without(self._needless(network), network)
+
+    def _notes(self) -> tuple[str, ...]:
+        """What a reader of the spec must know of its ends."""
+        if not self._turned:
+            return ()
+        names = ", ".join(f"`{name}`" for name in self._turned)
+        return (f"{names}: channels last in the model, channels first here.",)
 
     def _needless(self, network: Items) -> set[int]:
         """What is flattened for dense layers alone, which flatten by themselves."""
@@ -96,6 +107,8 @@ class _Reading:
 
     def _input(self, value: ValueInfoProto) -> None:
         shape = _sample(value, self._given)
+        if value.name in self._turned:
+            shape = self._sketch[value.name]
         if not shape or any(size < 1 for size in shape):
             self._unknown.add(value.name)
             known = "x".join(str(size) if size > 0 else "?" for size in shape) or "unknown"
@@ -214,9 +227,9 @@ class _Reading:
         try:
             return reader(At(self._graph, node, self._shapes))
         except Cannot as reason:
-            self._fault(f"no layer says `{node.op}` ({node.place()}): {reason}")
+            self._fault(f"no layer says `{node.said}` ({node.place()}): {reason}")
         except OptionError as error:
-            self._fault(f"no layer says `{node.op}` ({node.place()}): {error}")
+            self._fault(f"no layer says `{node.said}` ({node.place()}): {error}")
         return None
 
 
@@ -241,4 +254,5 @@ def _without(needless: set[int], network: Items) -> Items:
         places[number] = places[network.items[number].inputs[0]]
     items = (network.items[number] for number in kept)
     moved = tuple(replace(item, inputs=tuple(places[v] for v in item.inputs)) for item in items)
-    return Items(network.name, moved, tuple(places[v] for v in network.outputs))
+    outputs = tuple(places[v] for v in network.outputs)
+    return replace(network, items=moved, outputs=outputs)

@@ -26,11 +26,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Items:
-    """A network: its items, each behind its inputs, and those that are outputs."""
+    """A network: its items, each behind its inputs, and those that are outputs.
+
+    `notes` are sentences on what is otherwise than where it came from.
+    """
 
     name: str
     items: tuple[Item, ...]
     outputs: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def readers(self) -> tuple[tuple[int, ...], ...]:
         """For each item those that read it."""

@@ -60,7 +60,7 @@ class _Writer:
                 self._names[item] = f"input{number}"
 
     def run(self, about: Sequence[str]) -> Written:
-        lines = comments(about)
+        lines = comments([*about, *self._network.notes])
         for block in self._blocks.found:
             parameters = f"({', '.join(block.parameters)})" if block.parameters else ""
             body = self._plain(block.statement, 1, block)

@@ -9,6 +9,7 @@ import numpy as np
 from cnnspec.bridges.onnx_import.nodes import Cannot
 from cnnspec.bridges.onnx_import.table import At, Made, reads
 from cnnspec.layers.dense import Dense
+from cnnspec.layers.embedding import Embedding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,3 +42,11 @@ def dense(at: At, weight: NDArray[np.float32], bias: NDArray[np.float32] | None)
     layer = Dense(units=units, bias=bias is not None)
     arrays = {"weight": np.ascontiguousarray(weight)} | ({} if bias is None else {"bias": bias})
     return Made(layer, (at.x,), arrays)
+
+
+@reads("Embedding")
+def _embedding(at: At) -> Made:
+    """Vectors along the channels, as the layout has moved them."""
+    table = at.constant(0, "table")
+    layer = Embedding(vocabulary=table.shape[0], dimension=table.shape[1])
+    return Made(layer, (at.node.inputs[1],), {"weight": table})

@@ -49,7 +49,7 @@ def _layer_norm(at: At) -> Made:
     rank = len(at.shape()) + 1
     if at.option("axis", -1) % rank != 1:
         raise Cannot("it is taken over some of the axes")
-    return layer_norm(at, at.x, "all")
+    return layer_norm(at, at.x, at.option("over", "all"))
 
 
 def layer_norm(at: At, x: str, over: str) -> Made:

@@ -72,6 +72,12 @@ def _pad(at: At) -> Made:
     return Made(Pad(amounts=ends(amounts[2:half], amounts[half + 2 :]), **options), (at.x,))
 
 
+@reads("Transpose", "Reordered")
+def _moved(at: At) -> Made:
+    """What the layout leaves of a model's order of axes."""
+    raise Cannot(f"{at.option('reader', 'what reads it')} takes channels, rows and columns in another order")
+
+
 @reads("Split")
 def _split(at: At) -> Made:
     """One of the parts into which channels are split; the last may be smaller."""
