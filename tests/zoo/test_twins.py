@@ -25,7 +25,7 @@ from tests.zoo.twins import TWINS  # noqa: E402
 torch.set_num_threads(1)
 
 NAMES = sorted(TWINS)
-SLOW = ("densenet121", "resnet50", "unet", "vgg11", "vgg16")
+SLOW = ("densenet121", "googlenet", "mobilenet_v2", "resnet18", "resnet50", "unet", "vgg11", "vgg16")
 """In float64, whose steps are the slowest, these are for the campaign."""
 BOTH = [
     pytest.param(name, dtype, marks=[pytest.mark.campaign] if name in SLOW and dtype == "float64" else [])
@@ -106,7 +106,9 @@ class Pair:
         small: Small = SMALL[name]
         self.rng, self.dtype, self.count = np.random.default_rng(len(name)), dtype, small.count
         self.graph, self.facts = small.network(name)
-        self.module = small.module(name).to(getattr(torch, dtype)).train(mode == "train")
+        with torch.device("meta"):  # its values come below
+            module = small.module(name).to(getattr(torch, dtype))
+        self.module = module.to_empty(device="cpu").train(mode == "train")
         if smooth:
             self.graph, self.facts = without_kinks(self.graph)
             smoothen(self.module)
@@ -114,7 +116,7 @@ class Pair:
         self.names = dict(zip(self.model.weights, arrays(self.module), strict=True))
         for name, array in self.names.items():
             self.model.weights[name] = values = random_values(name, tuple(array.shape), self.rng)
-            array.data.copy_(torch.tensor(values))
+            array.data.copy_(torch.from_numpy(values))
 
     def __enter__(self) -> Pair:
         return self
