@@ -40,6 +40,8 @@ class Prices:
         return (products / threads + sum(others)) * 1e-12
 
 
+NEVER: Final = Prices(0, 0, 0, 0, 0, 0, 0, 0)
+"""Of a pass that there is not."""
 PRICES: Final[dict[Kernels, dict[str, tuple[Prices, Prices]]]] = {
     "avx2": {
         "patches": (
@@ -49,6 +51,10 @@ PRICES: Final[dict[Kernels, dict[str, tuple[Prices, Prices]]]] = {
         "tiles": (
             Prices(18.8, 128, 174, 1900, 0, 62, 0, 3_860_000),
             Prices(36.9, 169, 344, 14_800, 0, 0, 0, 8_630_000),
+        ),
+        "shifts": (
+            Prices(18.9, 312, 171, 7200, 191, 130, 450, 4_520_000),
+            NEVER,
         ),
         "winograd-2x2": (
             Prices(20.7, 707, 467, 14, 0, 328, 450, 269_000),
@@ -67,6 +73,10 @@ PRICES: Final[dict[Kernels, dict[str, tuple[Prices, Prices]]]] = {
         "tiles": (
             Prices(12.2, 35, 144, 2410, 0, 0, 0, 3_480_000),
             Prices(23.7, 0, 445, 16_400, 0, 0, 0, 6_010_000),
+        ),
+        "shifts": (
+            Prices(11.0, 111, 78, 11_600, 249, 0, 450, 3_810_000),
+            NEVER,
         ),
         "winograd-2x2": (
             Prices(11.3, 500, 332, 0, 0, 246, 450, 0),

@@ -54,15 +54,19 @@ def select_kernels(
     tiles = tiles_asked(graph, facts)
     found = []
     for i, (node, known) in enumerate(zip(graph.nodes, facts.layers, strict=True)):
-        kinds = kernel_of(node.layer, known.input_shapes).candidates(
-            node.layer, known.input_shapes, tiles.get(i, ())
-        )
+        kinds = ways(node.layer, known.input_shapes, tiles.get(i, ()), conditions.training)
         found.append(
             _selected(node.layer, known.input_shapes, tiles.get(i, ()), kinds, conditions)
             if node.name not in asked
             else _as_asked(node.name, asked[node.name], kinds)
         )
     return tuple(found)
+
+
+def ways(layer: Layer, inputs: tuple[Shape, ...], tile: Shape, training: bool) -> tuple[Kind, ...]:
+    """The kernels that can compute a layer, of which its reader would like the output in such tiles."""
+    kinds = kernel_of(layer, inputs).candidates(layer, inputs, tile)
+    return tuple(kind for kind in kinds if kind.learns or not training)
 
 
 def _selected(

@@ -52,7 +52,7 @@ def trial(kind: type[Kernel[Layer]], setting: Setting) -> Run:
     moment = Moment(training=setting.training)
     site = Site(n, 0, moment, (x,), (x,), y, (dx,), (dx,), dy, own, shared, sums, scratch, part={}, whole={})
     forward = kernel.forward(site)
-    backward = kernel.backward(site) if setting.training else None
+    backward = kernel.backward(site) if setting.training and kind.learns else None
 
     def run() -> None:
         forward()

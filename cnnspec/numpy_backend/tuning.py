@@ -20,10 +20,10 @@ import numpy as np
 from cnnspec.language.saving import save
 from cnnspec.numpy_backend.blas import architectures, blas_threads, cores
 from cnnspec.numpy_backend.choices import BadChoices, Choices
-from cnnspec.numpy_backend.kernels.base import kernel_of
 from cnnspec.numpy_backend.layouts import tiles_asked
 from cnnspec.numpy_backend.model import Model
 from cnnspec.numpy_backend.plan import Plan, make_plan
+from cnnspec.numpy_backend.selection import ways
 from cnnspec.numpy_backend.trials import Setting, medians, trial
 from cnnspec.recipe.learning import CrossEntropy
 
@@ -99,7 +99,7 @@ def _algorithms(subject: Subject, plan: Plan, say: Say) -> dict[str, str]:
         tile = tiles.get(i, ())
         setting = Setting(node.layer, known.input_shapes[0], tile, plan.micro_batch, subject.training)
         if setting not in tried:
-            kinds = kernel_of(node.layer, known.input_shapes).candidates(node.layer, known.input_shapes, tile)
+            kinds = ways(node.layer, known.input_shapes, tile, subject.training)
             most = HOPELESS * min(selected.estimates)
             likely = [kind for kind, s in zip(kinds, selected.estimates, strict=True) if s <= most]
             say(f"{node.name}: {', '.join(kind.name for kind in likely)}")

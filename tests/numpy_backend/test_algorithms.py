@@ -78,6 +78,14 @@ def passes(network, way, x, dtype, **options):
         )
 
 
+def predictions(network, way, x, dtype, **options):
+    """The output alone, of a model that does not learn."""
+    choices = Choices({"conv1": way} if way else {})
+    given = {"batch": len(x), "workers": 1, "micro_batch": 3, "dtype": dtype, "loss": None, "training": False}
+    with random_model(*network, np.random.default_rng(5), choices=choices, **given, **options) as model:
+        return model.predict(x)
+
+
 def by_pytorch(torch, network, layer, x, weights):
     """The same of PyTorch."""
     leaf = torch.tensor(x, requires_grad=True)
@@ -109,14 +117,18 @@ def assert_all_agree(torch, seed, dtype):
     for way, one in results.items():
         for name, expected in results["PyTorch"].items():
             assert distance(one[name], expected) < TOLERANCE[dtype], (str(layer), way, name)
-    return set(ways)
+    of_prediction = select_kernels(*network, Conditions(3, False), {})[1].rivals or ("",)
+    for way in of_prediction:
+        y = predictions(network, way, x, dtype)
+        assert distance(y, results["PyTorch"]["y"]) < TOLERANCE[dtype], (str(layer), way)
+    return {*ways, *of_prediction}
 
 
 def test_every_algorithm_agrees_with_every_other_and_with_pytorch(torch):
     seen = set()
     for seed in range(12):
         seen |= assert_all_agree(torch, seed, "float32" if seed % 3 else "float64")
-    assert seen >= {"im2col", "tiles", "winograd-2x2", "winograd-4x4"}
+    assert seen >= {"im2col", "tiles", "shifts", "winograd-2x2", "winograd-4x4"}
 
 
 @pytest.mark.campaign
@@ -135,12 +147,17 @@ def test_planned_equals_unplanned_to_the_bit(seed):
             passes(network, way, x, "float32", reuse_memory=reuse)[0] for reuse in (True, False)
         )
         assert all(np.array_equal(planned[name], apart[name]) for name in planned), way
+    for way in select_kernels(*network, Conditions(3, False), {})[1].rivals:
+        planned, apart = (
+            predictions(network, way, x, "float32", reuse_memory=reuse) for reuse in (True, False)
+        )
+        assert np.array_equal(planned, apart), way
 
 
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 1000),
-    way=st.sampled_from(["im2col", "winograd-2x2", "winograd-4x4"]),
+    way=st.sampled_from(["im2col", "shifts", "winograd-2x2", "winograd-4x4"]),
     training=st.booleans(),
     micro_batch=st.integers(1, 9),
 )
@@ -181,6 +198,48 @@ def test_a_colour_image_is_convolved_by_patches():
 def test_few_channels_before_a_pooling_are_convolved_by_tiles():
     graph, facts = lenet()
     assert make_plan(graph, facts, batch=64).kernels[1].name == "tiles"
+
+
+def test_few_channels_are_predicted_by_shifts():
+    plan = make_plan(*lenet(), batch=64, training=False)
+    assert plan.kernels[1].name == "shifts"
+    assert chosen((16, 32, 32), Conv(channels=16, kernel=5, padding=2))[0] == "shifts"
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((2, 9), {"kernel": 4, "stride": 2, "padding": 1}),
+        ((3, 10), {"kernel": 3, "dilation": 1}),
+        ((2, 7, 6, 9), {"kernel": (3, 2, 4), "stride": (2, 1, 3), "padding": (1, 0, 2)}),
+        ((4, 30, 70), {"kernel": (5, 3), "dilation": (1, 2), "padding": (2, 1), "groups": 2}),
+    ],
+    ids=str,
+)
+def test_shifts_along_any_number_of_axes(shape, options):
+    network = sequential(shape, Conv(channels=4, **options))
+    for count in (1, 5):
+        x = np.random.default_rng(0).standard_normal((count, *shape))
+        expected = predictions(network, "im2col", x, "float64")
+        assert distance(predictions(network, "shifts", x, "float64"), expected) < 1e-12
+
+
+def test_shifts_in_blocks_of_rows():
+    network = sequential((3, 90, 120), Conv(channels=6, kernel=5, padding=2), MaxPool(kernel=2))
+    x = np.random.default_rng(0).standard_normal((40, 3, 90, 120)).astype("float32")
+    for options in ({"micro_batch": 1}, {"micro_batch": 20}):
+        given = {"batch": 40, "workers": 1, "training": False, "loss": None, **options}
+        by_way = []
+        for way in ("im2col", "shifts"):
+            choices = Choices({"conv1": way})
+            with random_model(*network, np.random.default_rng(5), choices=choices, **given) as model:
+                by_way.append(model.predict(x))
+        assert distance(by_way[1], by_way[0]) < 1e-5
+
+
+def test_shifts_are_for_prediction_alone():
+    with pytest.raises(UnknownAlgorithm):
+        make_plan(*lenet(), batch=64, choices=Choices({"conv1": "shifts"}))
 
 
 def test_a_point_needs_no_patches():

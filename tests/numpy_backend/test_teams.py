@@ -126,7 +126,7 @@ def test_a_team_computes_random_networks(seed):
     check(check_text(random_spec(seed)), seed, members=3 + seed % 3, count=1 + seed % 2)
 
 
-WAYS = ["im2col", "winograd-2x2", "winograd-4x4"]
+WAYS = ["im2col", "shifts", "winograd-2x2", "winograd-4x4"]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -244,6 +244,8 @@ class Kernel(ABC, Generic[L]):
     to some of them: of arrays without tiles, or of one tile."""
     folds: ClassVar[bool] = False
     """Whether outputs are linear in `weight` and `bias`, so that a batch norm behind can be folded in."""
+    learns: ClassVar[bool] = True
+    """Whether it has a backward pass."""
     fewest_images: int = 1
     """Images that a batch must have in training."""
     keeps_input: bool = False

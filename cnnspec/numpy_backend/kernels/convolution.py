@@ -40,6 +40,7 @@ from cnnspec.numpy_backend.kernels.base import (
 from cnnspec.numpy_backend.kernels.connected import ConnectedConvKernel
 from cnnspec.numpy_backend.kernels.depthwise import DepthwiseKernel
 from cnnspec.numpy_backend.kernels.patches import Patches, margin_of
+from cnnspec.numpy_backend.kernels.shifts import LARGEST_MATRIX, Shifts
 from cnnspec.numpy_backend.kernels.stacks import (
     add_product_of_blocks,
     multiplying_blocks,
@@ -90,13 +91,14 @@ class ConvKernel(Kernel[Conv]):
         if all(map(_is_point, tiled_axes(layer, inputs[0], ()))):
             return (DirectKernel,)
         tiles = (TilesKernel,) if tile and TilesKernel.writes_tiles(layer, inputs[0], tile) else ()
+        shifts = (ShiftsKernel,) if ShiftsKernel.suits(layer, inputs, tile) else ()
         winograd = (WinogradF2, WinogradF4) if WinogradKernel.suits(layer, inputs) else ()
-        return (Im2colKernel, *tiles, *winograd)
+        return (Im2colKernel, *tiles, *shifts, *winograd)
 
     @classmethod
     def work(cls, layer: Conv, inputs: tuple[Shape, ...], tile: Shape, images: int) -> Work:
         """One product for each group, and the patches."""
-        axes = tiled_axes(layer, inputs[0], tile if cls.tiled else ())
+        axes = tiled_axes(layer, inputs[0], cls.multiplied(tile) if cls.tiled else ())
         matrix = Toeplitz(layer.channels, inputs[0][0] // layer.groups, layer.groups, axes)
         positions = product(tuple(axis.tiles for axis in axes)) * images
         columns = layer.groups * matrix.columns
@@ -109,6 +111,11 @@ class ConvKernel(Kernel[Conv]):
             weights=matrix.rows * columns / product(matrix.tile),
             strided=positions * layer.channels if tile and not cls.tiled else 0.0,
         )
+
+    @classmethod
+    def multiplied(cls, tile: Shape) -> Shape:
+        """The outputs of a tile that one patch gives."""
+        return tile
 
     @classmethod
     def takes_shift(cls, layer: Conv, inputs: tuple[Shape, ...]) -> bool:
@@ -215,7 +222,7 @@ class ConvKernel(Kernel[Conv]):
         if not self.layer.bias:
             return nothing
         bias = at.weights["bias"][:, None]
-        outputs = at.y.reshape(product(self.matrix.tile), len(bias), -1)[..., columns]
+        outputs = at.y.reshape(product(self.output.tile), len(bias), -1)[..., columns]
 
         def run() -> None:
             np.add(outputs, bias, out=outputs)
@@ -365,6 +372,92 @@ class TilesKernel(ConvKernel):
     def writes_tiles(cls, layer: Conv, shape: Shape, tile: Shape) -> bool:
         """Whether it can."""
         return layer.groups == 1 and all(axis.spacing for axis in tiled_axes(layer, shape, tile))
+
+
+class ShiftsKernel(TilesKernel):
+    """Row after row of outputs, from copies of the map shifted along all axes but the first."""
+
+    name = priced_as = "shifts"
+    learns = False
+
+    def __init__(
+        self, layer: Conv, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
+    ) -> None:
+        super().__init__(layer, inputs, output, weights)
+        channels = inputs[0].shape[0]
+        axes = tiled_axes(layer, inputs[0].shape, self.multiplied(output.tile))
+        self.matrix = Toeplitz(layer.channels, channels // layer.groups, layer.groups, axes, by_rows=True)
+        self.shifts = Shifts(channels, layer.groups, axes, output.tile[0] if output.tile else 1)
+        self.outputs_at_once = self.multiplied(output.tile)
+        size = "x".join(map(str, self.matrix.shape))
+        self.algorithm, self.why = f"shifted rows {size}", "rows of outputs share copies of the map"
+
+    @classmethod
+    def suits(cls, layer: Conv, inputs: tuple[Shape, ...], tile: Shape) -> bool:
+        """Whether what a row of outputs sees can lie behind one another, and T is small."""
+        first = layer.window(*inputs)[0]
+        written = tile if tile and cls.writes_tiles(layer, inputs[0], tile) else ()
+        axes = tiled_axes(layer, inputs[0], cls.multiplied(written))
+        matrix = Toeplitz(layer.channels, inputs[0][0] // layer.groups, layer.groups, axes)
+        small = layer.groups * matrix.rows * matrix.columns <= LARGEST_MATRIX
+        return first.kernel > 1 and first.dilation == 1 and small
+
+    @classmethod
+    def multiplied(cls, tile: Shape) -> Shape:
+        """One row of a tile."""
+        return (1, *tile[1:]) if tile else ()
+
+    @classmethod
+    def work(cls, layer: Conv, inputs: tuple[Shape, ...], tile: Shape, images: int) -> Work:
+        """A product for each row of outputs, which reads all of T, and the copies."""
+        written = tile if tile and cls.writes_tiles(layer, inputs[0], tile) else ()
+        work = super().work(layer, inputs, written, images)
+        axes = tiled_axes(layer, inputs[0], cls.multiplied(written))
+        others = tuple(axis.tiles for axis in axes[1:])
+        copied = product(Shifts(inputs[0][0], layer.groups, axes, 1).copies)
+        return replace(
+            work,
+            cut=copied * images,
+            short=copied / (others[-1] if others else 1),
+            weights=work.multiplied / (product(others) * images),
+            strided=0.0 if written or not tile else work.laid,
+        )
+
+    def scratch(self) -> tuple[Scratch, ...]:
+        """The copies, and a padded map where the map itself has no margin."""
+        needed = [
+            Scratch("copies", self.shifts.memory, "forward"),
+            Scratch("copies of few", (self.shifts.of_few,), "forward", per_image=False),
+        ]
+        if self.patches.copies:
+            needed.append(Scratch("padded", self.patches.padded.stored, "forward"))
+        return tuple(needed)
+
+    def forward(self, at: Site) -> Run:
+        """Block by block of rows copy, multiply and add the bias."""
+        return self._some_tiles(at, slice(0, self.shifts.tiles))
+
+    def together(self, at: Site, member: Member) -> list[Run]:
+        """Some rows of tiles."""
+        return [self._some_tiles(at, member.share(self.shifts.tiles))]
+
+    def _some_tiles(self, at: Site, some: slice) -> Run:
+        """Bind the tiles in some rows of them."""
+        if some.start == some.stop:
+            return nothing
+        shifts, matrix = self.shifts, at.shared["matrix"]
+        padded, pad = self.patches.pad(at.x[0], at.whole_x[0], at.scratch.get("padded"))
+        memory = max(at.scratch["copies"], at.scratch["copies of few"], key=np.size)
+        runs = [pad]
+        for block in shifts.blocks(some, memory, at.n):
+            copies = shifts.within(memory, block, at.n)
+            runs += [shifts.copy(padded, block, copies), shifts.multiply(matrix, copies, block, at.y)]
+            runs.append(self._adding_bias(at, self.patches.columns(block, at.n)))
+        return in_turn(runs)
+
+    def backward(self, at: Site) -> Run:
+        """There is none: it is chosen for prediction alone."""
+        raise NotImplementedError
 
 
 COPY_COST: Final = 12

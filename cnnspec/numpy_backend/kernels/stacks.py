@@ -23,22 +23,22 @@ SHORTEST_BLOCK: Final = 512
 """Columns under which a block is not worth its call."""
 
 
-def longest_block(matrix: Shape) -> int:
+def longest_block(matrix: Shape, shortest: int = SHORTEST_BLOCK) -> int:
     """The columns of a block for a matrix of this shape; 0 where products are better left whole."""
     if len(matrix) != 2 or not has_small_products():
         return 0
     rows, inner = matrix
     most = SMALL_PRODUCT // (rows * inner)
-    return most if most >= SHORTEST_BLOCK else 0
+    return most if most >= shortest else 0
 
 
-def equal_blocks(matrix: Shape, columns: int) -> int:
+def equal_blocks(matrix: Shape, columns: int, shortest: int = SHORTEST_BLOCK) -> int:
     """Into how many equal blocks the columns are cut: the fewest that are short enough, or one."""
-    most = longest_block(matrix)
+    most = longest_block(matrix, shortest)
     if most == 0 or columns <= most:
         return 1
     fewest = -(-columns // most)
-    fitting = (k for k in range(fewest, columns // SHORTEST_BLOCK + 1) if columns % k == 0)
+    fitting = (k for k in range(fewest, columns // shortest + 1) if columns % k == 0)
     return next(fitting, 1)
 
 

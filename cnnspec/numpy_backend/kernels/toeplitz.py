@@ -23,12 +23,17 @@ from cnnspec.numpy_backend.kernels.windows import TiledAxis
 
 @dataclass(frozen=True)
 class Toeplitz:
-    """The matrix for `channels` outputs, from kernels of `depth` input channels in each of `groups`."""
+    """The matrix for `channels` outputs, from kernels of `depth` input channels in each of `groups`.
+
+    Its columns are the places of a patch, channel by channel, or `by_rows`: all channels of the patch's first
+    row, then of the next.
+    """
 
     channels: int
     depth: int
     groups: int
     axes: tuple[TiledAxis, ...]
+    by_rows: bool = False
 
     @property
     def tile(self) -> Shape:
@@ -38,7 +43,7 @@ class Toeplitz:
     @property
     def is_weight(self) -> bool:
         """Whether T is the weight itself: a tile is one output."""
-        return product(self.tile) == 1
+        return product(self.tile) == 1 and not self.by_rows
 
     @property
     def rows(self) -> int:
@@ -93,7 +98,11 @@ class Toeplitz:
 
     def _unfolded(self, matrix: Array) -> Array:
         """T as `(groups, th, tw, channels/groups, depth, ph, pw)`."""
-        return matrix.reshape(self.groups, *self.tile, self.channels // self.groups, self.depth, *self._sizes)
+        rows = (self.groups, *self.tile, self.channels // self.groups)
+        if not self.by_rows:
+            return matrix.reshape(*rows, self.depth, *self._sizes)
+        first, *others = self._sizes
+        return matrix.reshape(*rows, first, self.depth, *others).swapaxes(len(rows), len(rows) + 1)
 
     def _grouped(self, weight: Array) -> Array:
         """The weight as `(groups, channels/groups, depth, kh, kw)`."""
