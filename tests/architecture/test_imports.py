@@ -1,6 +1,7 @@
 """Imports go one way, and the command starts without what it does not need."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +40,15 @@ def room(name):
     return name.split(".")[1]
 
 
+@functools.cache
+def tree(path):
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def imports(path):
     """The modules of ours that a file imports, anywhere in it, with the lines."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree(path)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -87,7 +94,7 @@ def test_no_file_imports_in_a_circle():
 
 def _at_import_time(path):
     own = module(path)
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 below = f"{node.module}.{alias.name}"

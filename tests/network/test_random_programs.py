@@ -19,7 +19,7 @@ from cnnspec.network.check import Checked, check_source
 from tests.support.random_programs import random_program
 from tests.support.seeded_faults import SORTS, random_fault
 
-SAMPLE, CAMPAIGN = range(60), range(60, 560)
+SAMPLE, CAMPAIGN = range(30), range(30, 560)
 seeds = pytest.mark.parametrize("seed", SAMPLE)
 campaign_seeds = pytest.mark.parametrize("seed", CAMPAIGN)
 

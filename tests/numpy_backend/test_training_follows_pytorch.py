@@ -12,7 +12,7 @@ from tests.support.lenet import lenet  # noqa: E402
 from tests.support.models import random_model  # noqa: E402
 from tests.support.torch_twin import Twin  # noqa: E402
 
-STEPS, BATCH, RATE = 200, 256, 0.9
+STEPS, BATCH, RATE = 200, 64, 0.9
 
 
 def xavier(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.training.resuming import called
+
 LENET = Path(__file__).parents[2] / "specs" / "lenet.cnn"
 WITH_ALL = "import sys; from cnnspec.cli.main import main; sys.exit(main(sys.argv[1:]))"
 WITHOUT_PYGRAPHVIZ = f"import sys; sys.modules['pygraphviz'] = None; {WITH_ALL}"
@@ -87,8 +89,9 @@ WRONG = {
 
 @pytest.mark.parametrize(("words", "expected", "message"), WRONG.values(), ids=WRONG)
 def test_wrong_uses_are_one_clear_line(tmp_path: Path, words, expected: int, message: str) -> None:
-    status, out, said = render(tmp_path, *words)
-    assert (status, out) == (expected, b"")
+    result = called(tmp_path, "render", *map(str, words))
+    said = result.stderr
+    assert (result.returncode, result.stdout) == (expected, "")
     assert message in said
     assert sum("error" in line for line in said.splitlines()) <= 2
     assert os.listdir(tmp_path) == []

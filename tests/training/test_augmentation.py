@@ -52,7 +52,7 @@ def moved(sample, offsets, black):
 @pytest.mark.parametrize("shape", [IMAGE, SIGNAL, VOLUME])
 @pytest.mark.parametrize("augment", [Shift(distance=2), Crop(padding=2)], ids=str)
 def test_shift_moves_whole_pixels_and_fills_with_black(shape, augment):
-    x = samples(shape)
+    x = samples(shape, 16)
     scale = Scale(SCALE.black[: shape[0]], SCALE.range[: shape[0]])
     reachable = list(np.ndindex(*(5,) * (len(shape) - 1)))
     seen = set()

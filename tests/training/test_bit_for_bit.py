@@ -1,5 +1,6 @@
 """A run that is stopped after any batch and gone on with comes to the same bits, whatever it keeps."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,20 +84,32 @@ def run(text: str, folder: RunFolder, data: DataSet, listener: Listener) -> None
         conduct(recorder, job, listener, data).model.close()
 
 
-def stopped_and_gone_on_with(text: str, folder: RunFolder, data: DataSet, after: list[int]) -> None:
+def stopped_and_gone_on_with(text: str, folder: RunFolder, data: DataSet, after: Sequence[int]) -> None:
     for batches in after:
         with pytest.raises(Stopped):
             run(text, folder, data, StopAfter(batches))
     run(text, folder, data, Listener())
 
 
-@pytest.mark.parametrize("layer", ["batchnorm", "lrn"])
+WITHIN, BETWEEN = ((1,), (2, 3, 1)), ((4, 1), (5,))
+"""After how many batches each process stops; an epoch has five."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "stops"),
+    [
+        pytest.param("batchnorm", WITHIN, id="batchnorm"),
+        pytest.param("lrn", BETWEEN, id="lrn"),
+        pytest.param("batchnorm", BETWEEN, marks=pytest.mark.campaign, id="batchnorm, between epochs"),
+        pytest.param("lrn", WITHIN, marks=pytest.mark.campaign, id="lrn, within epochs"),
+    ],
+)
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_stopping_changes_nothing(settings: str, layer: str, data: DataSet, tmp_path: Path):
+def test_stopping_changes_nothing(settings, layer, stops, data: DataSet, tmp_path: Path):
     text = SPEC.replace("SETTINGS", SETTINGS[settings]).replace("LAYER", layer)
     whole = RunFolder(tmp_path / "whole")
     run(text, whole, data, Listener())
-    for number, after in enumerate([[1], [4, 1], [5], [2, 3, 1]]):  # an epoch has five batches
+    for number, after in enumerate(stops):
         parts = RunFolder(tmp_path / f"parts-{number}")
         stopped_and_gone_on_with(text, parts, data, after)
         for name in KEPT:

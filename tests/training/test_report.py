@@ -203,8 +203,8 @@ def test_a_browser_shows_the_page_in_light_and_dark(browser: str, folder: Path, 
     drawn = (light != 255).any(axis=(1, 2))
     assert drawn[:200].any(), "the heading"
     assert drawn[2000:].any(), "the lower half"
-    mistakes = [pixel for pixel in np.unique(light.reshape(-1, 3), axis=0) if len(set(pixel)) == 1]
-    assert len(mistakes) > 100, "pictures in shades of grey"
+    mistakes = light[(light == light[..., :1]).all(axis=2), 0]
+    assert len(np.unique(mistakes)) > 100, "pictures in shades of grey"
     dark, said = shown(browser, page, tmp_path / "dark.png", "--blink-settings=preferredColorScheme=0")
     assert said == ""
     assert tuple(dark[2, 2]) == (0x15, 0x18, 0x1C)
