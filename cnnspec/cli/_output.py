@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from cnnspec.language.rendering import render_all
-from cnnspec.network.table import plain, widths
+from cnnspec.network.table import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,31 +30,18 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic], *, quiet: bool = False)
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Row], *, dim: Sequence[int] = ()) -> None:
-    """Print a table on the standard output: drawn by rich on a terminal, plain aligned text in a pipe.
+    """Print a table on the standard output: drawn to fit on a terminal, plain aligned text in a pipe.
 
     `dim` names rows that step back, such as layers without parameters.
     """
-    if sys.stdout.isatty():
-        _draw(columns, rows, dim)
+    if not sys.stdout.isatty():
+        print(plain(columns, rows))
         return
-    print(plain(columns, rows))
+    from shutil import get_terminal_size
 
+    from cnnspec.cli._drawing import draw
 
-def _draw(columns: Sequence[Column], rows: Sequence[Row], dim: Sequence[int]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    fits = sum(widths(columns, rows)) + 3 * len(columns) <= console.width
-    shown = [i for i, column in enumerate(columns) if fits or not column.optional]
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for i in shown:
-        table.add_column(columns[i].title, justify=columns[i].align, overflow="fold")
-    for number, row in enumerate(rows):
-        table.add_row(*(Text(row[i]) for i in shown), style="dim" if number in dim else "")
-    console.print(table)
+    print(draw(columns, rows, get_terminal_size().columns, dim, styled=wants_color(sys.stdout)))
 
 
 def grouped(number: int) -> str:

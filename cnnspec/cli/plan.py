@@ -61,7 +61,7 @@ COLUMNS: Final = (
     Column("tile"),
     Column("output lies as", optional=True),
     Column("memory", "right"),
-    Column("because"),
+    Column("because", wide=True),
 )
 
 

@@ -153,7 +153,7 @@ def _time(seconds: float) -> str:
 
 
 def _compare(found: Sequence[SavedRun]) -> None:
-    columns = (Column(""), *(Column(str(one.path)) for one in found))
+    columns = (Column(""), *(Column(str(one.path), wide=True) for one in found))
     rows = [(name, *values) for name, values in _differences(found)]
     if rows:
         print_table(columns, rows)

@@ -70,7 +70,7 @@ def layer_columns(training: bool) -> list[Column]:
     passes = ["forward", "backward"] if training else ["time"]
     return [
         Column("layer"),
-        Column("what it is"),
+        Column("what it is", wide=True),
         *(Column(name, "right") for name in passes),
         Column("share", "right"),
         Column("GFLOP/s", "right"),

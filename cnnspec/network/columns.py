@@ -178,7 +178,7 @@ def _number(title: str) -> Column:
 
 CHOICES: Final = (
     Choice("name", Column("layer"), "name of the layer", lambda e, t: e.name),
-    Choice("what", Column("what it is"), "the layer as it is written", lambda e, t: e.written),
+    Choice("what", Column("what it is", wide=True), "the layer as it is written", lambda e, t: e.written),
     Choice("kind", Column("kind"), "keyword of the layer or block", lambda e, t: e.kind),
     Choice("line", _number("line"), "line on which it is written", lambda e, t: e.line),
     Choice("input", _number("input"), "shapes of the inputs", _input),

@@ -24,11 +24,13 @@ class Column:
     align: Literal["left", "right"] = "left"
     optional: bool = False
     """Left out where there is no room for the whole table."""
+    wide: bool = False
+    """Wrapped, or put below its row, where there is still none."""
 
 
 COLUMNS: Final = (
     Column("layer"),
-    Column("what it is"),
+    Column("what it is", wide=True),
     Column("output", "right"),
     Column("weights + biases", "right", optional=True),
     Column("params", "right"),
