@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,7 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.spec:
         arguments.usage_error("--spec goes with a .safetensors file: a model says its network itself")
     if not path.is_file():
-        raise CommandError(f"there is no file `{path}`", "give an .onnx model or a .safetensors file")
+        missing = f"`{path}` is a folder" if path.is_dir() else f"there is no file `{path}`"
+        raise CommandError(missing, "give an .onnx model or a .safetensors file")
+    if path.suffix.lower() == ".cnn":
+        way = f"cnnspec export {shlex.quote(str(path))} --to onnx"
+        raise CommandError(f"`{path}` is a spec already", f"`{way}` makes an ONNX model of it")
     _import_model(arguments, path)
     return OK
 

@@ -168,12 +168,18 @@ class _Parser(argparse.ArgumentParser):
 
         _, unknown, words = message.partition("unrecognized arguments: ")
         if unknown and words.startswith("--"):
-            option = words.split()[0].partition("=")[0]
-            if close := did_you_mean(option, self._option_string_actions):
-                return [f"help: {line}" for line in close]
-        if unknown or "arguments are required" in message:
-            return [self.format_usage().strip(), f"help: {self.prog} --help"]
-        return [f"help: {self.prog} --help"]
+            option = words.split()[0].partition("=")[0].removeprefix("--")
+            known = [name.removeprefix("--") for name in self._option_string_actions if len(name) > 2]
+            if close := did_you_mean(option, known):
+                return [f"help: {line.replace(' `', ' `--')}" for line in close]
+        if "arguments are required" in message:
+            return [self.format_usage().strip(), *self._example(), f"help: {self.prog} --help"]
+        return [*([self.format_usage().strip()] if unknown else ()), f"help: {self.prog} --help"]
+
+    def _example(self) -> list[str]:
+        """The first of the command's examples, without its explanation."""
+        _, _, examples = (self.epilog or "").partition("examples:\n")
+        return [f"help: for example `{examples.strip().partition('  ')[0]}`"] if examples else []
 
 
 def _report(error: Exception, *, quiet: bool) -> int:

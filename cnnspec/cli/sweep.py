@@ -280,6 +280,9 @@ def _sweep(task: Task, checked: Checked, recipe: Recipe) -> int:
     arguments = task.arguments
     graph, _ = checked.network()
     own = arguments.jobs == 1 or arguments.worker
+    if not own:
+        with _turn(arguments):  # to refuse what no job could use, before there is a folder
+            pass
     with _turn(arguments) if own else nullcontext() as backend:
         sweep = Sweep(arguments.out or SWEEPS / graph.name, _aim(task, checked, recipe))
         screen = choose_screen(sweep, arguments.quiet or arguments.json)

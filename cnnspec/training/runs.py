@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from cnnspec.training.errors import TrainingError
 from cnnspec.training.files import reason
 from cnnspec.training.model import usable_loss
 from cnnspec.training.record import RunRecord, Status, read_record
-from cnnspec.training.run_folder import RunFolder, is_running
+from cnnspec.training.run_folder import RUNS, RunFolder, is_running
 from cnnspec.training.subject import Subject, recorded_subject
 from cnnspec.training.tensors import read_arrays
 
@@ -127,10 +128,21 @@ def load_run(path: Path) -> SavedRun:
     """
     folder = RunFolder(path)
     if not path.is_dir():
-        raise TrainingError(f"there is no folder {path}", "`cnnspec runs` lists the run folders")
+        raise _no_folder(path)
     if not folder.record.is_file():
         raise TrainingError(f"{path} is no run folder: it holds no run.json", "`cnnspec runs` lists them")
     return SavedRun(folder, read_record(folder.record))
+
+
+def _no_folder(path: Path) -> TrainingError:
+    if path.suffix == ".cnn" and path.is_file():
+        help = f"`cnnspec run {shlex.quote(str(path))}` trains what it says, into a folder that is one"
+        return TrainingError(f"{path} is a spec, and no run folder", help)
+    if path.exists():
+        return TrainingError(f"{path} is no run folder: it is a file", "`cnnspec runs` lists the run folders")
+    within = RUNS / path
+    help = f"did you mean `{within}`?" if within.is_dir() else "`cnnspec runs` lists the run folders"
+    return TrainingError(f"there is no folder {path}", help)
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from cnnspec.cli.main import FINDINGS, OK, USAGE, main
 
 ROOT = Path(__file__).parent.parent.parent
 LENET = str(ROOT / "specs" / "lenet.cnn")
-NEEDS_ONNX = pytest.mark.skipif(find_spec("onnx") is None, reason="onnx is not installed")
 
 
 @pytest.fixture
@@ -74,6 +72,7 @@ def test_weights_of_another_network_are_refused(call):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
+        (["export"], USAGE, "help: for example `cnnspec export specs/lenet.cnn --to torch`\n"),
         (["export", LENET], USAGE, "--to"),
         (["export", LENET, "--to", "caffe"], USAGE, "caffe"),
         (["export", LENET, "--to", "torch", "-o", "net.onnx"], USAGE, "does not end in .py"),
@@ -88,7 +87,8 @@ def test_weights_of_another_network_are_refused(call):
         (["export", "none.cnn", "--to", "torch"], FINDINGS, "none.cnn"),
         (["import", "none.onnx"], FINDINGS, "there is no file `none.onnx`"),
         (["import", "none.safetensors"], USAGE, "need --spec"),
-        pytest.param(["import", LENET], FINDINGS, "lenet.cnn", marks=NEEDS_ONNX),
+        (["import", "."], FINDINGS, "`.` is a folder"),
+        (["import", LENET], FINDINGS, "lenet.cnn` is a spec already"),
         (["import", LENET, "--input", "3xx"], USAGE, "must be a shape"),
     ],
 )
@@ -123,9 +123,10 @@ def test_weights_are_imported_under_the_names_of_a_spec(call):
 
 @pytest.mark.parametrize(
     ("package", "words"),
-    [("onnx", ["export", LENET, "--to", "onnx"]), ("onnx", ["import", LENET])],
+    [("onnx", ["export", LENET, "--to", "onnx"]), ("onnx", ["import", "model.onnx"])],
 )
 def test_missing_extra_is_one_line_that_says_what_to_install(package, words, tmp_path):
+    (tmp_path / "model.onnx").touch()
     block = f"import sys; sys.modules[{package!r}] = None\n"
     code = f"{block}from cnnspec.cli.main import main; sys.exit(main({words!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

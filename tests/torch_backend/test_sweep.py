@@ -49,6 +49,11 @@ REFUSED = {
     ("--device", "cuda"): (2, "--device is for PyTorch", "add --backend torch"),
     ("--backend", "numpy", "--precision", "float16"): (2, "--precision is for PyTorch", "--backend torch"),
     ("--backend", "torch", "--device", "gpu"): (1, "there is no device `gpu`", "cpu, cuda, or cuda:1"),
+    ("--backend", "torch", "--device", "gpu", "--jobs", "2"): (
+        1,
+        "there is no device `gpu`",
+        "--device takes",
+    ),
 }
 
 

@@ -216,6 +216,9 @@ def test_other_data_are_prepared_by_the_figures_of_the_run(here: Path):
     ("words", "message"),
     [
         (("evaluate", "nowhere"), "there is no folder nowhere"),
+        (("evaluate", "softmax"), "there is no folder softmax\nhelp: did you mean `runs/softmax`?"),
+        (("evaluate", "net.cnn"), "net.cnn is a spec, and no run folder\nhelp: `cnnspec run net.cnn` trains"),
+        (("evaluate", "runs/softmax/run.json"), "runs/softmax/run.json is no run folder: it is a file"),
         (("predict", ".", "a.png"), "is no run folder: it holds no run.json"),
         (("evaluate", "broken"), "is not the record of a run: it is not JSON"),
         (("runs", "nowhere"), "cannot read nowhere: no such file"),
@@ -228,6 +231,7 @@ def test_folders_that_cannot_be_used_are_told(words: tuple[str, ...], message: s
     for name in ("broken", "bare", "damaged", "mixed"):
         shutil.copytree(here / "runs" / "softmax", here / name, dirs_exist_ok=True)
     (here / "broken" / "run.json").write_text("{")
+    (here / "net.cnn").touch()
     for name in ("weights.safetensors", "metrics.csv", "metrics.jsonl", "times.csv"):
         (here / "bare" / name).unlink(missing_ok=True)
     weights = here / "damaged" / "weights.safetensors"
