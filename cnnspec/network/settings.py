@@ -110,7 +110,9 @@ def with_settings(recipe: Recipe, given: Mapping[str, Value], network: Network) 
             recipe = _with(recipe, name, given[name], network)
         except OptionError as error:
             help = (error.help,) if error.help else ()
-            faults.append(Diagnostic("wrong-value", f"`{name}` {error.message}", None, file=file, help=help))
+            notes = ("the value was given from outside the file, as `--set` does",)
+            message = f"`{name}` {error.message}"
+            faults.append(Diagnostic("wrong-value", message, None, file=file, notes=notes, help=help))
         except SpecError as error:
             faults += error.diagnostics
     if faults:
