@@ -16,8 +16,8 @@ With all of them, the folded weights are
 
 `g` the scale that the layer behind begins with. The public weights stay as they are.
 
-In training and where it is not folded, a batch norm takes in the rectifier behind it: both go over the same
-numbers, which are then in the cache.
+A rectifier is computed where its numbers are in the cache anyway: in prediction by the linear layer before
+it, part by part of its outputs; in training, and where it is not folded, by the batch norm before it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.numpy_backend.kernels.activations import ReluKernel
-from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run
+from cnnspec.numpy_backend.kernels.base import Array, Kernel, Run, leave
 from cnnspec.numpy_backend.kernels.batchnorm import BatchNormKernel, RectifiedBatchNormKernel
 from cnnspec.numpy_backend.kernels.shapes import ViewKernel
 
@@ -66,11 +66,18 @@ class Fusion:
         folded: by linear node, what its weights take in.
         bare: by node, the kernel that is left of it.
         rectified: by batch norm, the rectifier that it takes in.
+        finished: by linear node, the activation that it does to its outputs in passing.
     """
 
     folded: Mapping[int, Folded] = field(default_factory=dict)
     bare: Mapping[int, type[Kernel[Layer]]] = field(default_factory=dict)
     rectified: Mapping[int, int] = field(default_factory=dict)
+    finished: Mapping[int, int] = field(default_factory=dict)
+
+    def laid_out(self, layouts: Sequence[Layout]) -> tuple[Layout, ...]:
+        """The layouts of all values: what is done in passing lies where it was."""
+        sources = {activation: linear for linear, activation in self.finished.items()}
+        return tuple(layouts[sources.get(i, i)] for i in range(len(layouts)))
 
     @property
     def norms(self) -> dict[int, int]:
@@ -82,7 +89,7 @@ def find_fusion(
     graph: Graph, facts: Facts, kinds: Kinds, layouts: Sequence[Layout], training: bool
 ) -> Fusion:
     """What can be fused; in training nothing is folded."""
-    found = Fusion() if training else _Search(graph, facts, kinds).fusion()
+    found = Fusion() if training else _Search(graph, facts, kinds, layouts).fusion()
     return replace(found, rectified=_rectified(graph, kinds, layouts, set(found.norms.values())))
 
 
@@ -100,8 +107,8 @@ def _rectified(graph: Graph, kinds: Kinds, layouts: Sequence[Layout], folded: se
 class _Search:
     """What can be fused: a value that is fused away has one reader, and is no output of the network."""
 
-    def __init__(self, graph: Graph, facts: Facts, kinds: Kinds) -> None:
-        self._graph, self._kinds = graph, kinds
+    def __init__(self, graph: Graph, facts: Facts, kinds: Kinds, layouts: Sequence[Layout]) -> None:
+        self._graph, self._kinds, self._layouts = graph, kinds, layouts
         self._shapes = [known.input_shapes for known in facts.layers]
         self._readers = graph.consumers()
         self._folded: dict[int, Folded] = {}
@@ -116,7 +123,26 @@ class _Search:
             bare = self._kinds[i].bare(node.layer, self._shapes[i])
             if bare is not None:
                 self._strip(i, bare)
-        return Fusion(self._folded, self._bare)
+        return Fusion(self._folded, self._bare, finished=self._finished())
+
+    def _finished(self) -> dict[int, int]:
+        """The activations that the linear layer before them can do in passing, where that saves a pass."""
+        found = {}
+        for i, node in enumerate(self._graph.nodes):
+            giver = self._linear_before(i)
+            if giver is None or not self._kinds[giver].finishes or i in self._bare:
+                continue
+            if self._kinds[i].in_passing(node.layer) is not None and self._may_lie_like(giver, i):
+                found[giver] = i
+        return found
+
+    def _may_lie_like(self, linear: int, i: int) -> bool:
+        """Whether a value may lie as a linear layer gives it: nobody needs the margin it would have."""
+        before, behind = self._layouts[linear], self._layouts[i]
+        kinds = (self._kinds[reader] for reader in self._readers[i])
+        return before.tile == behind.tile and (
+            before.margin == behind.margin or all(kind.pads_in_passing for kind in kinds)
+        )
 
     def _strip(self, i: int, bare: Bare) -> None:
         """Leave the scales of a node to the linear layers beside it, if there are such."""
@@ -172,7 +198,8 @@ def bind_kernels(
 ) -> tuple[Kernel[Layer], ...]:
     """The kernel of every node."""
     views = {norm: linear for linear, norm in fusion.norms.items()}
-    views |= {rectifier: norm for norm, rectifier in fusion.rectified.items()}
+    done = {**fusion.rectified, **fusion.finished}
+    views |= {rectifier: before for before, rectifier in done.items()}
     kernels = []
     for i, (node, known) in enumerate(zip(graph.nodes, facts.layers, strict=True)):
         layer, weights = node.layer, known.weights
@@ -184,9 +211,12 @@ def bind_kernels(
         kernel = kind(layer, tuple(layouts[v] for v in node.inputs), layouts[i], weights)
         if selected[i].why and i not in views:
             kernel.why = selected[i].why
-        kernel.absorbed = _names(graph, folded)
+        kernel.absorbed = _names(graph, folded, fusion.finished.get(i))
+        if i in fusion.finished:
+            activation = fusion.finished[i]
+            kernel.finish = selected[activation].kind.in_passing(graph.nodes[activation].layer) or leave
         if i in views:
-            how = "done with" if i in fusion.rectified.values() else "folded into"
+            how = "done with" if i in done.values() else "folded into"
             kernel.algorithm = f"{how} {graph.nodes[views[i]].name}"
         kernels.append(kernel)
     return tuple(kernels)
@@ -199,10 +229,10 @@ def _kind(i: int, selected: Selection, fusion: Fusion, views: Mapping[int, int])
     return RectifiedBatchNormKernel if i in fusion.rectified else fusion.bare.get(i, selected.kind)
 
 
-def _names(graph: Graph, folded: Folded) -> str:
-    """What a linear layer takes in: `bn1 and the scales of sigmoid1, avgpool1`."""
+def _names(graph: Graph, folded: Folded, finished: int | None) -> str:
+    """What a linear layer takes in: `bn1 and relu1`, `the scales of sigmoid1, avgpool1`."""
     scales = ", ".join(graph.nodes[i].name for i in sorted(folded.others))
-    parts = [] if folded.norm is None else [graph.nodes[folded.norm].name]
+    parts = [graph.nodes[i].name for i in (folded.norm, finished) if i is not None]
     return " and ".join([*parts, f"the scales of {scales}"] if scales else parts)
 
 

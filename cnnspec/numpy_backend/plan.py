@@ -212,6 +212,7 @@ def make_plan(
     kinds = [one.kind for one in selected]
     layouts = choose_layouts(graph, facts, kinds)
     fusion = find_fusion(graph, facts, kinds, layouts, training) if fuse else Fusion()
+    layouts = fusion.laid_out(layouts)
     kernels = bind_kernels(graph, facts, selected, layouts, fusion)
     loss_scratch = loss_kernel(loss, facts.shape(graph.outputs[0])).scratch() if loss else ()
     buffers = assign_buffers(graph, layouts, kernels, loss_scratch, training)

@@ -49,7 +49,7 @@ def test_every_layer_has_its_row(plan):
     for name in ("conv1", "avgpool2", "dense3", "softmax1"):
         assert re.search(rf"^{name} ", out, re.MULTILINE)
     assert "LeNet: training, batches of 64, in float32" in out
-    assert re.search(r"conv1 .*tiles 24x36 .*2x2 .*estimated .* for 16 images; im2col", out)
+    assert re.search(r"conv1 .*tiles 24x36 .*2x2 .*estimated .* for 32 images; im2col", out)
 
 
 def test_the_parts_add_up_to_the_peak(plan):

@@ -11,9 +11,11 @@ from cnnspec.layers.dense import Dense
 from cnnspec.layers.depthwise import Depthwise
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.layers.pooling import AvgPool, MaxPool
+from cnnspec.layers.rectifiers import Relu6
 from cnnspec.layers.shapes import Flatten
 from cnnspec.layers.transposed import ConvTranspose
 from cnnspec.numpy_backend import make_plan
+from cnnspec.numpy_backend.choices import Choices
 from tests.support.graphs import sequential
 from tests.support.models import distance, random_model
 from tests.support.random_graphs import check_text
@@ -214,3 +216,68 @@ def test_a_rectifier_done_with_its_batch_norm_gives_the_same_bits(dtype, workers
 def test_a_rectifier_stays_where_others_read_the_batch_norm(body):
     network = check_text("network Case {\n" + body.replace("; ", "\n") + "\n}\n")
     assert not make_plan(*network, batch=4).fusion.rectified
+
+
+# --- a rectifier with the linear layer before it --------------------------------------------------------
+
+CONV, APART = Conv(channels=4, kernel=3, padding=1), Depthwise(kernel=3, padding=1)
+
+
+@pytest.mark.parametrize("rectifier", [Relu(), Relu6()], ids=str)
+@pytest.mark.parametrize("algorithm", ["winograd-2x2", "winograd-4x4"])
+@pytest.mark.parametrize("workers", [1, 2, 3], ids=lambda n: f"{n} workers")
+def test_a_rectifier_done_in_passing_gives_the_same_bits(rectifier, algorithm, workers):
+    layers = (CONV, rectifier, CONV, rectifier, APART, rectifier, Flatten(), Dense(units=3))
+    choices = Choices({"conv1": algorithm, "conv2": algorithm}, workers, 5)
+    fused, apart = models(*layers, training=False, choices=choices, scale=2)
+    with fused, apart:
+        assert len(fused.plan.fusion.finished) == 3
+        assert not apart.plan.fusion.finished
+        for count in (1, 5):
+            np.testing.assert_array_equal(fused.predict(images(count)), apart.predict(images(count)))
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+@pytest.mark.parametrize("dilation", [1, 9], ids=["by rows", "by slices"])
+def test_each_channel_is_rectified_by_its_own_kernel(multiplier, dilation):
+    layer = Depthwise(kernel=3, padding=dilation, dilation=dilation, multiplier=multiplier, bias=False)
+    for layers in ((layer, Relu()), (layer, BatchNorm(), Relu6())):
+        network = sequential((5, 12, 40), *layers)
+        fused, apart = (
+            random_model(*network, np.random.default_rng(0), fuse=fuse, batch=3, training=False)
+            for fuse in (True, False)
+        )
+        with fused, apart:
+            assert fused.plan.fusion.finished == {1: len(layers)}
+            x = images(3, (5, 12, 40))
+            assert distance(fused.predict(x), apart.predict(x)) < 1e-6
+
+
+def test_what_is_done_in_passing_needs_no_memory_of_its_own_and_is_told():
+    plan = make_plan(*sequential(SHAPE, APART, BatchNorm(), Relu()), batch=4, training=False)
+    assert plan.steps[1].algorithm == "products of rows, with batchnorm1 and relu1"
+    assert plan.steps[3].algorithm == "done with depthwise1"
+    assert plan.bytes_by_node["relu1"] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "input 2x6x5; a = depthwise 3x3; b = relu; add a b",
+        "input 2x6x5; a = depthwise 3x3; b = relu; output a b",
+        "input 2x6x5; depthwise 3x3 -> maxpool 2x2 -> relu",
+        "input 2x6x5; depthwise 3x3 -> leaky_relu",
+        "input 2x6x5; depthwise 3x3 -> relu -> conv 3 5x5 padding=2",  # which would have to copy the map
+    ],
+)
+def test_a_rectifier_stays_where_it_saves_nothing_or_others_read_what_is_before(body):
+    network = check_text("network Case {\n" + body.replace("; ", "\n") + "\n}\n")
+    assert not make_plan(*network, batch=4, training=False).fusion.finished
+
+
+def test_a_map_for_winograd_needs_no_margin_of_zeros():
+    network = sequential(SHAPE, APART, Relu(), CONV)
+    for algorithm, margin in (("winograd-4x4", False), ("im2col", True)):
+        choices = Choices({"conv1": algorithm}, 1, 4)
+        plan = make_plan(*network, batch=4, training=False, choices=choices)
+        assert (bool(plan.layouts[2].margin), bool(plan.fusion.finished)) == (margin, not margin)

@@ -24,8 +24,8 @@ from cnnspec.layers.pooling import MaxPool
 from cnnspec.numpy_backend import Model, make_plan
 from cnnspec.numpy_backend.bench import Bench, Call, Share
 from cnnspec.numpy_backend.choices import Choices
-from cnnspec.numpy_backend.kernels.activations import ReluKernel
 from cnnspec.numpy_backend.kernels.base import Member
+from cnnspec.numpy_backend.kernels.pooling import MaxPoolKernel
 from cnnspec.numpy_backend.meetings import Meeting
 from cnnspec.numpy_backend.processes import WorkerLost, can_fork
 from cnnspec.numpy_backend.tasks import Forward
@@ -236,7 +236,7 @@ def predict_and_send(number, process, model, x):
     predict_for(20, model, x)
 
 
-class _FailingRelu(ReluKernel):
+class _FailingPool(MaxPoolKernel):
     """Fails in the processes of others."""
 
     def together(self, at, member):
@@ -250,7 +250,7 @@ class _FailingRelu(ReluKernel):
 def test_an_error_of_a_member_is_raised_here():
     with team_of() as model:
         kernels = tuple(
-            _FailingRelu(k.layer, k.inputs, k.output, k.weights) if isinstance(k, ReluKernel) else k
+            _FailingPool(k.layer, k.inputs, k.output, k.weights) if isinstance(k, MaxPoolKernel) else k
             for k in model.plan.kernels
         )
         with Model(replace(model.plan, kernels=kernels)) as failing:

@@ -9,6 +9,7 @@ from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, S
 from cnnspec.numpy_backend.kernels.base import (
     Array,
     Bare,
+    Finish,
     Kernel,
     Run,
     Scratch,
@@ -18,7 +19,16 @@ from cnnspec.numpy_backend.kernels.base import (
     in_turn,
     nothing,
 )
-from cnnspec.numpy_backend.kernels.elementwise import CUT, SlopeByValue, clipping, cut, inside, like, same
+from cnnspec.numpy_backend.kernels.elementwise import (
+    CUT,
+    SlopeByValue,
+    clipping,
+    cut,
+    inside,
+    like,
+    rectify,
+    same,
+)
 
 
 class _Elementwise(Kernel[Layer]):
@@ -37,6 +47,11 @@ class ReluKernel(_Elementwise):
     """`y = max(x, 0)`."""
 
     algorithm = "maximum"
+
+    @classmethod
+    def in_passing(cls, layer: Layer) -> Finish:
+        """`y = max(y, 0)`."""
+        return rectify
 
     def forward(self, at: Site) -> Run:
         """`y = max(x, 0)`."""

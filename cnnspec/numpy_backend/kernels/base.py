@@ -9,7 +9,7 @@ so that a step of training runs nothing but NumPy calls.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
@@ -222,6 +222,15 @@ class Bare:
     shift: float = 0.0
 
 
+Finish = Callable[[Array], Run]
+"""Binds what is done to some outputs in place, as long as they are in the cache."""
+
+
+def leave(outputs: Array) -> Run:
+    """Do nothing to them."""
+    return nothing
+
+
 class Kernel(ABC, Generic[L]):
     """How one use of a layer kind is computed."""
 
@@ -242,6 +251,10 @@ class Kernel(ABC, Generic[L]):
     by_channel: ClassVar[bool] = False
     """Whether a channel of the output takes the same channel of the inputs alone, and `forward` may be bound
     to some of them: of arrays without tiles, or of one tile."""
+    finishes: ClassVar[bool] = False
+    """Whether it hands its outputs to `finish`, part by part."""
+    pads_in_passing: ClassVar[bool] = False
+    """Whether a margin around its input would save it nothing: it copies parts of the map anyway."""
     folds: ClassVar[bool] = False
     """Whether outputs are linear in `weight` and `bias`, so that a batch norm behind can be folded in."""
     learns: ClassVar[bool] = True
@@ -255,7 +268,7 @@ class Kernel(ABC, Generic[L]):
     outputs_at_once: Shape = ()
     """The tile of outputs that it computes at once, if it does."""
     absorbed: str = ""
-    """The batch norm that is folded into its weights."""
+    """The batch norm that is folded into its weights, and the activation that it does in passing."""
     algorithm: str = ""
     """How it is computed, in a few words, and why so."""
     why: str = ""
@@ -267,6 +280,7 @@ class Kernel(ABC, Generic[L]):
         self.inputs = inputs
         self.output = output
         self.weights = weights
+        self.finish: Finish = leave
 
     @classmethod
     def suited(cls, layer: L, inputs: tuple[Shape, ...]) -> type[Kernel[L]]:
@@ -300,6 +314,11 @@ class Kernel(ABC, Generic[L]):
     def takes_shift(cls, layer: L, inputs: tuple[Shape, ...]) -> bool:
         """Of a kernel that `folds`: whether a number added to its input is one added to its bias."""
         return False
+
+    @classmethod
+    def in_passing(cls, layer: L) -> Finish | None:
+        """What it does to numbers in place, wherever they lie; nothing where it needs more than them."""
+        return None
 
     @classmethod
     def margin(cls, layer: L, shape: Shape) -> Margin:
@@ -394,6 +413,11 @@ def along(axis: int, part: slice) -> Index:
     return (*(slice(None),) * axis, part)
 
 
+def in_parts(whole: slice, each: int) -> Iterator[slice]:
+    """Parts of a range, of so many but for the last."""
+    return (slice(i, min(i + each, whole.stop)) for i in range(whole.start, whole.stop, each))
+
+
 def in_turn(runs: Iterable[Run]) -> Run:
     """Bind several pieces of work, one after the other."""
     work = [run for run in runs if run is not nothing]
@@ -450,6 +474,15 @@ def accumulating(operation: np.ufunc, operands: Sequence[Array], out: Array) -> 
         operation(first, others[0], out=out)
         for other in others[1:]:
             operation(out, other, out=out)
+
+    return run
+
+
+def adding(x: Array, y: Array) -> Run:
+    """Bind `y += x`."""
+
+    def run() -> None:
+        np.add(y, x, out=y)
 
     return run
 

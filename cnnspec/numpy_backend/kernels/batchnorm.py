@@ -35,13 +35,12 @@ from cnnspec.numpy_backend.kernels.base import (
     Scratch,
     Site,
     Way,
-    accumulating,
     computes,
     constant,
     in_turn,
     nothing,
 )
-from cnnspec.numpy_backend.kernels.elementwise import CUT, cut, in_blocks, like, rows_in_block, same
+from cnnspec.numpy_backend.kernels.elementwise import CUT, cut, in_blocks, like, rectify, rows_in_block
 from cnnspec.numpy_backend.kernels.normalization import inverse_root, rows
 
 
@@ -307,7 +306,7 @@ class RectifiedBatchNormKernel(BatchNormKernel):
         return (*super().scratch(), Scratch("positive", (CUT,), "backward", per_image=False))
 
     def _then(self, y: Array) -> list[Run]:
-        return [accumulating(np.maximum, (part, same(0, part)), part) for (part,) in cut(y)]
+        return [rectify(y)]
 
     # dy of the batch norm is that of the rectifier where y > 0, nothing elsewhere; at 0 as PyTorch has it.
 

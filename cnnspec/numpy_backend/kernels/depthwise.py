@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Scratch,
     Site,
     add_rows,
+    adding,
     computes,
     in_turn,
     nothing,
@@ -45,6 +47,7 @@ class DepthwiseKernel(Kernel[D]):
     reads_margin = True
     keeps_input = True
     folds = True
+    finishes = True
 
     def __init__(
         self, layer: D, inputs: tuple[Layout, ...], output: Layout, weights: tuple[Weight, ...]
@@ -112,8 +115,7 @@ class DepthwiseKernel(Kernel[D]):
     def _forward(self, at: Site, rows: RowProducts | None, blocks: Blocks) -> Run:
         if rows is not None:
             x, y = _with_rows(at.x[0]), _with_rows(at.y)
-            runs = [rows.run(at.shared["rows"], x, y, at.scratch["copies"])]
-            return in_turn([*runs, self._adding_bias(at)] if "bias" in at.weights else runs)
+            return rows.run(at.shared["rows"], x, y, at.scratch["copies"], partial(self._finishing, at))
         return in_turn(self._block_forward(at, block) for block in blocks.of(at.n))
 
     def together(self, at: Site, member: Member) -> list[Run]:
@@ -135,13 +137,12 @@ class DepthwiseKernel(Kernel[D]):
         """The weights as `outputs x places`."""
         return at.weights["weight"].reshape(len(at.weights["weight"]), -1)
 
-    def _adding_bias(self, at: Site) -> Run:
-        y, bias = at.y, self._per_channel(at.weights["bias"])
-
-        def run() -> None:
-            np.add(y, bias, out=y)
-
-        return run
+    def _finishing(self, at: Site, outputs: slice) -> Run:
+        """Bind adding the bias to some channels, and what else is done to them."""
+        y = at.y[outputs]
+        if "bias" not in at.weights:
+            return self.finish(y)
+        return in_turn([adding(self._per_channel(at.weights["bias"])[outputs], y), self.finish(y)])
 
     def _block_forward(self, at: Site, block: Block) -> Run:
         x, y = at.x[0][block.inputs], at.y[block.outputs]
@@ -155,6 +156,7 @@ class DepthwiseKernel(Kernel[D]):
                 memory = _room(at.scratch["block"], at.scratch["row"], target.shape)
                 steps.append((x[part.inputs], factor, memory, target))
         bias = self._per_channel(at.weights["bias"])[block.outputs] if "bias" in at.weights else None
+        finish = self.finish(total)
 
         def run() -> None:
             begin()
@@ -163,6 +165,7 @@ class DepthwiseKernel(Kernel[D]):
                 np.add(target, products, out=target)
             if bias is not None:
                 np.add(total, bias, out=total)
+            finish()
 
         return run
 

@@ -20,6 +20,7 @@ from cnnspec.numpy_backend.kernels.base import (
     Run,
     Scratch,
     Site,
+    accumulating,
     constant,
     in_turn,
     nothing,
@@ -219,6 +220,11 @@ def clipping(x: Array, y: Array, low: float, high: float) -> Run:
         np.minimum(y, most, out=y)
 
     return run
+
+
+def rectify(y: Array) -> Run:
+    """Bind `y = max(y, 0)`, block by block."""
+    return in_turn(accumulating(np.maximum, (part, same(0, part)), part) for (part,) in cut(y))
 
 
 def inside(y: Array, out: Array, high: float) -> Run:

@@ -9,8 +9,25 @@ import numpy as np
 
 from cnnspec.layers import Layer, Shape
 from cnnspec.layers.rectifiers import Elu, LeakyRelu, Prelu, Relu6, Selu, Softplus
-from cnnspec.numpy_backend.kernels.base import Array, Run, Scratch, Site, add_rows, computes, copying, in_turn
-from cnnspec.numpy_backend.kernels.elementwise import ElementwiseKernel, SlopeByValue, clipping, inside, same
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Finish,
+    Run,
+    Scratch,
+    Site,
+    add_rows,
+    computes,
+    copying,
+    in_turn,
+)
+from cnnspec.numpy_backend.kernels.elementwise import (
+    ElementwiseKernel,
+    SlopeByValue,
+    clipping,
+    cut,
+    inside,
+    same,
+)
 
 SELU_SCALE: Final = 1.0507009873554804934193349852946
 SELU_ALPHA: Final = 1.6732632423543772848170429916717
@@ -54,6 +71,11 @@ class Relu6Kernel(SlopeByValue[Layer]):
     """`y = min(max(x, 0), 6)`."""
 
     algorithm = "maximum, minimum"
+
+    @classmethod
+    def in_passing(cls, layer: Layer) -> Finish:
+        """`y = min(max(y, 0), 6)`."""
+        return lambda y: in_turn(clipping(part, part, 0, 6) for (part,) in cut(y))
 
     def value(self, x: Array, y: Array, spare: list[Array]) -> Run:
         """`y = min(max(x, 0), 6)`."""

@@ -17,7 +17,7 @@ maps as long vectors, half to all of it with one image, and half to three quarte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from cnnspec.layers import AxisWindow, Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Moment, Run, by_image
+from cnnspec.numpy_backend.kernels.base import Array, Moment, Run, by_image, nothing
 from cnnspec.numpy_backend.kernels.elementwise import in_blocks
 from cnnspec.numpy_backend.kernels.windows import reaches
 
@@ -102,9 +102,19 @@ class RowProducts:
 
         return run
 
-    def run(self, matrix: Array, x: Array, y: Array, copies: Array) -> Run:
-        """Bind `y = T x` for `x` of `channels x H x W x N`; `y` may have several outputs for each channel."""
-        steps = []
+    def run(
+        self,
+        matrix: Array,
+        x: Array,
+        y: Array,
+        copies: Array,
+        finishing: Callable[[slice], Run] = lambda outputs: nothing,
+    ) -> Run:
+        """Bind `y = T x` for `x` of `channels x H x W x N`; `y` may have several outputs for each channel.
+
+        `finishing` binds what is done to some channels of the outputs as soon as they are there.
+        """
+        steps, multiplier = [], len(y) // self.channels
         matrices = matrix.reshape(self.channels, -1, 1, *self.matrix)
         for some in in_blocks(self.together, self.channels):
             copied = copies[: some.stop - some.start]
@@ -112,15 +122,17 @@ class RowProducts:
                 (matrices[some][..., : tiles.rows, : tiles.copies.shape[-2]], tiles.copies, tiles.outputs)
                 for tiles in self._tiles(copied, y.reshape(self.channels, -1, *y.shape[1:])[some])
             ]
-            steps.append((list(self._shifted(x[some], copied)), pairs))
+            then = finishing(slice(some.start * multiplier, some.stop * multiplier))
+            steps.append((list(self._shifted(x[some], copied)), pairs, then))
 
         def run() -> None:
             copies.fill(0)  # what lies outside the map stays 0
-            for shifted, products in steps:
+            for shifted, products, then in steps:
                 for source, target in shifted:
                     np.copyto(target, source)
                 for left, right, out in products:
                     np.matmul(left, right, out=out)
+                then()
 
         return run
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -44,6 +45,7 @@ from cnnspec.numpy_backend.kernels.base import (
     add_product,
     add_rows,
     far,
+    in_parts,
     in_turn,
     multiplying,
     nothing,
@@ -58,7 +60,6 @@ from cnnspec.numpy_backend.kernels.winograd_tiles import (
     Map,
     block_columns,
     blocks,
-    in_parts,
 )
 
 TAPS: Final = 3
@@ -72,6 +73,8 @@ class WinogradKernel(Kernel[Conv]):
     reads_margin = True
     keeps_input = True
     folds = True
+    finishes = True
+    pads_in_passing = True
     tile: ClassVar[int]
 
     def __init__(
@@ -184,7 +187,7 @@ class WinogradKernel(Kernel[Conv]):
 
     def _transforms(self, at: Site) -> tuple[Cut, Lay]:
         cut = Cut(self.filtering.inputs.astype(at.y.dtype), self.tile, self.before)
-        return cut, Lay(self.filtering.outputs.astype(at.y.dtype), at.weights.get("bias"))
+        return cut, Lay(self.filtering.outputs.astype(at.y.dtype), at.weights.get("bias"), self.finish)
 
     def _convolving(
         self,
@@ -228,7 +231,7 @@ class WinogradKernel(Kernel[Conv]):
         channels, outputs = member.share(x.channels), member.share(y.channels)
         places, chunks = member.share(self.places**2), at.scratch["chunks"]
         left, right = at.shared["transformed"][places], _stacked(values)[places]
-        mine = lay if lay.bias is None else Lay(lay.matrix, lay.bias[outputs])
+        mine = lay if lay.bias is None else replace(lay, bias=lay.bias[outputs])
         phases = [nothing] * 3
         if channels.start < channels.stop:
             phases[0] = cut.run(x.of_channels(channels), block, values[:, :, channels], chunks)

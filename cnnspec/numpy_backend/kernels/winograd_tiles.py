@@ -21,7 +21,17 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cnnspec.layers import Shape, product
-from cnnspec.numpy_backend.kernels.base import Array, Run, along, copying_images, in_turn, nothing
+from cnnspec.numpy_backend.kernels.base import (
+    Array,
+    Finish,
+    Run,
+    adding,
+    along,
+    copying_images,
+    in_turn,
+    leave,
+    nothing,
+)
 
 CHUNK: Final = 1 << 17
 """Elements of each of the two buffers of a chunk: 512 KiB of float32."""
@@ -68,11 +78,6 @@ def _parts(length: int, most: int) -> Iterator[slice]:
     """Parts of at most so many, as even as may be."""
     each = math.ceil(length / math.ceil(length / max(most, 1)))
     return (slice(start, min(start + each, length)) for start in range(0, length, each))
-
-
-def in_parts(whole: slice, each: int) -> Iterator[slice]:
-    """Parts of a range, of so many but for the last."""
-    return (slice(i, min(i + each, whole.stop)) for i in range(whole.start, whole.stop, each))
 
 
 def _length(part: slice) -> int:
@@ -196,11 +201,13 @@ def _met(seen: range, first: int, step: int, n: int) -> tuple[slice, slice]:
 class Lay:
     """From products to tiles of a map: `A m A^T` for `k x k` products `m`, with A, `s x k`, the matrix.
 
-    Tiles lie side by side, the first at the corner; what reaches beyond the map is dropped. A bias is added.
+    Tiles lie side by side, the first at the corner; what reaches beyond the map is dropped. A bias is added,
+    and the outputs are finished.
     """
 
     matrix: Array
     bias: Array | None = None
+    finish: Finish = leave
 
     def run(self, products: Array, block: Block, y: Map, chunks: Array) -> Run:
         """Bind writing tiles of a map from products `(k, k, C, T)`; chunks is `(2, CHUNK)`."""
@@ -211,7 +218,8 @@ class Lay:
             between = _view(chunks[1], (*self.matrix.shape, product(source.shape[2:])))
             runs.append(nested(self.matrix, _rows(source), between, _rows(pixels)))
             if self.bias is not None:
-                runs.append(_adding(pixels, self.bias[channels, None]))
+                runs.append(adding(self.bias[channels, None], pixels))
+            runs.append(self.finish(pixels))
             runs.append(self._placing(pixels, y, channels, block))
         return in_turn(runs)
 
@@ -274,10 +282,3 @@ def _view(memory: Array, shape: Shape) -> Array:
 def _rows(array: Array) -> Array:
     """`(s, s, C, ...)` as `(s, s, X)`."""
     return array.reshape(*array.shape[:2], -1)
-
-
-def _adding(array: Array, bias: Array) -> Run:
-    def run() -> None:
-        np.add(array, bias, out=array)
-
-    return run
