@@ -269,6 +269,12 @@ def _advice(token: Token, previous: Token | None, expected: set[str]) -> str | N
         return "an option takes one `=`: `padding=2`"
     if previous is not None and previous.kind in ("NETWORK", "BLOCK"):
         return f"give it a name: `{previous.text} Name {{`"
+    if token.text == "," and expected >= _ARGUMENT:
+        return "arguments stand side by side, without commas: `conv 6 5x5 padding=2`"
+    if token.kind == "EQUAL" and "RPAR" in expected:
+        return "arguments follow the name without brackets: `conv 6 5x5 padding=2`"
+    if token.kind == NEWLINE and "LBRACE" in expected:
+        return "`{` stands on the same line"
     if token.kind == "EQUAL":
         return "an option is written `name=value`, and a named layer `name = layer ...`"
     return None

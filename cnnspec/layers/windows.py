@@ -58,12 +58,15 @@ def wrong_axes(name: str, value: tuple[int, ...], axes: int, shape: Shape) -> La
     """The error for an option that speaks of another number of axes than the map has."""
     what = show(value) if all(value) else str(value)
     plural = "axis" if axes == 1 else "axes"
+    help = [f"write one number for all axes, or {axes} of them" if axes > 1 else "write one number"]
+    if len(value) == len(shape) == 2 and shape[1] <= 4 * shape[0]:  # more like an image than a signal
+        help.append(f"if {show(shape)} is without its channels, they come first: `{show((1, *shape))}`")
     return LayerError(
         "wrong-axes",
         f"`{name}` {what} has {len(value)} numbers, and the {show(shape)} map has {axes} spatial {plural}",
         option=name,
         label=f"{axes} {plural}: {', '.join(axis_names(axes))}",
-        help=(f"write one number for all axes, or {axes} of them",) if axes > 1 else ("write one number",),
+        help=tuple(help),
     )
 
 

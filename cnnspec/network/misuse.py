@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.language.diagnostics import Diagnostic, Label, did_you_mean
 from cnnspec.language.limits import MAX_LAYERS, MAX_REPEAT
@@ -21,10 +21,23 @@ if TYPE_CHECKING:
     from cnnspec.network.assembly import Frame
 
 
+ELSEWHERE: Final = {
+    "linear": "dense",
+    "fc": "dense",
+    "fullyconnected": "dense",
+    "innerproduct": "dense",
+    "deconv": "conv_transpose",
+    "residual": "add",
+    "shortcut": "add",
+}
+"""What layers are called in other systems and papers, where it is nothing like their names here."""
+
+
 def unknown_layer(keyword: Identifier, table: BlockTable) -> Diagnostic:
     """The report for a keyword that names neither a layer kind nor a block."""
     known = [*kinds(), *table.blocks, *STRUCTURE]
-    help = did_you_mean(keyword.text, known)
+    own = ELSEWHERE.get(keyword.text.lower().replace("_", ""))
+    help = (f"it is `{own}` here",) if own else did_you_mean(keyword.text, known)
     if not help:
         help = ("`cnnspec explain --list` names every layer",)
     return Diagnostic("unknown-layer", f"there is no layer `{keyword.text}`", keyword.span, help=help)
