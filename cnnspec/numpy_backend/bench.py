@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnspec.numpy_backend.kernels.base import Run
-from cnnspec.numpy_backend.kernels.losses import Tally, add_up
+from cnnspec.numpy_backend.kernels.losses import NO_TALLY, Tally, add_up
 from cnnspec.numpy_backend.meetings import Meeting, in_step
 from cnnspec.numpy_backend.memory import allocate
 from cnnspec.numpy_backend.program import Program, Tables
+from cnnspec.numpy_backend.tasks import Forward
 from cnnspec.numpy_backend.teams import Seat
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Bench:
         Raises:
             Stopped: another worker failed.
         """
+        if isinstance(task, Forward) and not self._plan.training:
+            return self._predict(task, share, meeting)
         pieces = list(enumerate(share.pieces))
         hold: Callable[[Run], None] = partial(meeting.hold, self.worker)
         tallies = []
@@ -96,6 +99,15 @@ class Bench:
             passes = [self._begin(task, number, images, share, call, meeting) for number, images in group]
             tallies.append(in_step(passes, hold))
         return add_up(tallies)
+
+    def _predict(self, task: Forward, share: Share, meeting: Meeting) -> Tally:
+        """Forward, of a plan for prediction: no piece waits for another one."""
+        for images in share.pieces:
+            meeting.go_on()
+            program = self.program(0, images.stop - images.start)
+            program.meeting = meeting
+            task.at_once(program, slice(images.start - share.origin, images.stop - share.origin))
+        return NO_TALLY
 
     def _begin(
         self, task: Task, number: int, images: slice, share: Share, call: Call, meeting: Meeting

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import LibController, ThreadpoolController  # type: ignore[import-untyped]
 
 
 def cores() -> int:
@@ -35,19 +33,29 @@ def has_small_products() -> bool:
     return any(name.lower() in WITH_SMALL_PRODUCTS for name in architectures())
 
 
-@contextmanager
-def blas_threads(count: int) -> Iterator[None]:
+@cache
+def _libraries() -> tuple[LibController, ...]:
+    return tuple(_controller().lib_controllers)
+
+
+class blas_threads:  # noqa: N801 - used as a function
     """Hold BLAS to so many threads; back to what it had at the end.
 
     The libraries are looked up once: entering then costs about a microsecond, where
     `threadpoolctl.threadpool_limits` costs hundreds.
     """
-    before = [(library, library.get_num_threads()) for library in _controller().lib_controllers]
-    others = [(library, threads) for library, threads in before if threads != count]
-    for library, _ in others:
-        library.set_num_threads(count)
-    try:
-        yield
-    finally:
-        for library, threads in others:
+
+    __slots__ = ("_before", "_count")
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        before = [(library, library.get_num_threads()) for library in _libraries()]
+        self._before = [(library, threads) for library, threads in before if threads != self._count]
+        for library, _ in self._before:
+            library.set_num_threads(self._count)
+
+    def __exit__(self, *_: object) -> None:
+        for library, threads in self._before:
             library.set_num_threads(threads)

@@ -108,6 +108,8 @@ class Model:
         self._seed = 0
         self._crew: Threads | Processes | None = None
         self._kept: _Kept | None = None
+        self._last_shared: tuple[int, int] | None = None
+        self._last_shares: list[Share] = []
         self.inputs = Ports.inputs(plan.graph, plan.facts)
         self.outputs = Ports.outputs(plan.graph, plan.facts)
         self._loss = plan.loss_kernel
@@ -351,6 +353,11 @@ class Model:
 
     def _shares(self, first: int, count: int) -> list[Share]:
         """The shares of the workers that have something to do with so many images from the first on."""
+        if (first, count) != self._last_shared:
+            self._last_shared, self._last_shares = (first, count), self._share_out(first, count)
+        return self._last_shares
+
+    def _share_out(self, first: int, count: int) -> list[Share]:
         active, size = self._active(count), self.plan.micro_batch
         if self.plan.team:
             return [Share(first, first + count, size)] * active
@@ -359,7 +366,7 @@ class Model:
 
     def _rounds(self, task: Task, count: int) -> list[list[Share]]:
         """The shares, round by round: processes have room for so many images at a time."""
-        if not self.plan.processes or self.plan.team:
+        if not self.plan.processes or self.plan.team or count <= self.plan.batch:
             return [self._shares(0, count)]
         arrays = (*task.reads, *task.writes)
         room = self._capacity() - len(arrays) * ALIGNMENT

@@ -51,12 +51,13 @@ class Ports:
             ValueError: there are too few or too many arrays, or one has another shape.
         """
         arrays = self._arrays(given, name)
-        for port, shape, array in zip(self._named(name), self.shapes, arrays, strict=True):
+        for i, (shape, array) in enumerate(zip(self.shapes, arrays, strict=True)):
             if array.shape[1:] != shape or array.ndim != len(shape) + 1:
-                raise ValueError(f"{port} must be Nx{show(shape)}, not {show(array.shape)}")
+                raise ValueError(f"{self._named(name)[i]} must be Nx{show(shape)}, not {show(array.shape)}")
             if not len(array):
-                raise ValueError(f"{port} has no images")
-        self._check_counts([len(array) for array in arrays])
+                raise ValueError(f"{self._named(name)[i]} has no images")
+        if len(arrays) > 1:
+            self._check_counts([len(array) for array in arrays])
         return self._numbers(arrays, name)
 
     def exactly(self, count: int, given: Given, name: str) -> Arrays:
@@ -74,10 +75,12 @@ class Ports:
 
     def _numbers(self, arrays: Arrays, name: str) -> Arrays:
         """The arrays, of at most 8 bytes a number."""
-        for port, array in zip(self._named(name), arrays, strict=True):
+        for i, array in enumerate(arrays):
             if array.dtype.kind not in "biuf":
-                raise ValueError(f"{port} must be of real numbers, not {array.dtype}")
-        return tuple(a if a.itemsize <= 8 else a.astype(np.float64) for a in arrays)
+                raise ValueError(f"{self._named(name)[i]} must be of real numbers, not {array.dtype}")
+        if any(array.itemsize > 8 for array in arrays):
+            return tuple(a if a.itemsize <= 8 else a.astype(np.float64) for a in arrays)
+        return arrays
 
     def empty(self, count: int, dtype: np.dtype[np.float32]) -> Arrays:
         """Arrays to be filled with `count` samples."""

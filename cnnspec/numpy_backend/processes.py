@@ -3,8 +3,9 @@
 Threads of one Python wait for each other between NumPy calls, and a thread that has slept takes as long to
 wake as a call of LeNet lasts: two threads train it 1.3 times as fast as one, two processes 1.8 times. Where
 the system can fork, a worker is a process that is forked when the first batch comes. It has the plan and all
-weights, for these lie in memory that both share, and is told by messages of a few bytes what to do. The rows
-of the batch that it reads and those that it writes lie in shared memory too.
+weights, for these lie in memory that both share. What it is to do is a message; most batches are like the one
+before, and then a bell says that the next one is there (bells.py). The rows of the batch that it reads and
+those that it writes lie in shared memory too.
 """
 
 from __future__ import annotations
@@ -13,18 +14,16 @@ import contextlib
 import gc
 import os
 import pickle
-import select
 import signal
 import sys
-import time
 import warnings
 import weakref
 from dataclasses import astuple, dataclass, fields, replace
-from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from cnnspec.numpy_backend.bells import RUNG, Bell, Ear
 from cnnspec.numpy_backend.bench import Bench, Call, Share
 from cnnspec.numpy_backend.blas import blas_threads
 from cnnspec.numpy_backend.kernels.base import Run
@@ -35,6 +34,7 @@ from cnnspec.numpy_backend.memory import ALIGNMENT, aligned, shared_bytes
 from cnnspec.numpy_backend.teams import Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
     from numpy.typing import NDArray
@@ -42,11 +42,6 @@ if TYPE_CHECKING:
     from cnnspec.numpy_backend.ports import Arrays
     from cnnspec.numpy_backend.tasks import Task
 
-SPIN: Final = 3e-4
-"""Seconds for which a process looks again and again for an answer, before it sleeps until one comes: to wake
-it takes 50 microseconds."""
-WATCH: Final = 2.0
-"""Seconds after which a process that waits for work looks whether its parent is still there."""
 MEET, GO_ON, STOP = b"m", b"g", b"s"
 
 
@@ -160,21 +155,21 @@ class _Presidency(Meeting):
         """Let helpers end at their next step, or where they wait."""
         self._flag[0] = 1
         for helper in self._helpers:
-            with contextlib.suppress(OSError):
-                helper.send(STOP)
+            with contextlib.suppress(WorkerLost):
+                helper.stop()
 
 
 class _Attendance(Meeting):
     """The meetings of a run as a helper sees them."""
 
-    def __init__(self, pipe: Connection, stopped: NDArray[np.uint8], parent: int) -> None:
+    def __init__(self, pipe: Connection, ear: Ear, stopped: NDArray[np.uint8], parent: int) -> None:
         super().__init__(1)
-        self._pipe, self._flag, self._parent = pipe, stopped, parent
+        self._pipe, self._ear, self._flag, self._parent = pipe, ear, stopped, parent
 
     def hold(self, worker: int, combine: Run) -> None:
         """Say that one has come, and wait until the parts are combined."""
         self._pipe.send_bytes(MEET)
-        if receive(self._pipe) != GO_ON:
+        if self._ear.message() != GO_ON:
             raise Stopped
 
     def go_on(self) -> None:
@@ -188,6 +183,16 @@ class _Attendance(Meeting):
             raise Stopped
 
 
+class _Desk:
+    """What lies between the caller and a helper: the rows of a batch, and what says that they are there."""
+
+    def __init__(self, capacity: int) -> None:
+        self.memory = shared_bytes(capacity)
+        self.asked, self.done = Bell(), Bell()
+        self.step = shared_bytes(8).data.cast("q")
+        self.tally = shared_bytes(8 * len(fields(Tally))).data.cast("d")
+
+
 class _Helper:
     """One process, seen from the caller."""
 
@@ -199,18 +204,18 @@ class _Helper:
         self.busy = False
         self.lost = False
         self._owner = os.getpid()
-        self._memory = shared_bytes(capacity)
-        self._order: _Order | None = None
+        self._desk = _Desk(capacity)
+        self._kind: _Kind | None = None
         self._views: tuple[NDArray[Any], ...] = ()
-        self._early: bytes | None = None
         self._pipe, end = Pipe()
         with warnings.catch_warnings():
             # Python and JAX warn of locks that other threads may hold: the child computes with NumPy alone.
             warnings.simplefilter("ignore")
             self._process = os.fork()
         if self._process == 0:
-            _live(bench, end, self._memory, stopped, [self._pipe, *(other._pipe for other in others)])
+            _live(bench, end, self._desk, stopped, [self._pipe, *(other._pipe for other in others)])
         end.close()
+        self._ear = Ear(self._desk.done, self._pipe)
 
     @property
     def is_ready(self) -> bool:
@@ -221,12 +226,16 @@ class _Helper:
         """Lay down what the share reads, and say what is to be done.
 
         Most batches are like the one before but for their step, and then nothing else is said.
+
+        Raises:
+            WorkerLost: nobody is there.
         """
         self.busy = True
-        order = _Order.of(task, share, call)
-        same = order == self._order
+        kind = _kind(task, share, call)
+        same = kind == self._kind
         if not same:
-            self._order, self._views = order, views(self._memory, order.places())
+            order = _Order.of(task, share, call)
+            self._kind, self._views = kind, views(self._desk.memory, order.places())
         rows = slice(share.start, share.stop)
         picked = rows if task.rows is None else task.rows[rows]
         for array, place in zip(task.reads, self._views, strict=False):
@@ -234,7 +243,12 @@ class _Helper:
                 np.copyto(place, array[picked])
             else:
                 np.take(array, picked, axis=0, out=place, mode="clip")  # any other mode copies
-        self.send(STEP.pack(call.step) + (b"" if same else pickle.dumps(order)))
+        self._desk.step[0] = call.step
+        if same:
+            with self._noticing():
+                self._desk.asked.ring(self._pipe)
+        else:
+            self.send(pickle.dumps(order))
 
     def answer(self) -> Tally:
         """Wait for the end of the share.
@@ -243,14 +257,14 @@ class _Helper:
             BaseException: what the process raised.
             WorkerLost: it has ended.
         """
-        said = self._receive()
+        said = self._heard(self._ear.wait())
         if said == MEET:
-            self.send(STOP)
+            self.stop()
             return self.answer()
         self.busy = False
-        if len(said) != TALLY.size:
+        if said != RUNG:
             raise pickle.loads(said)
-        return Tally(*TALLY.unpack(said))
+        return Tally(*self._desk.tally)
 
     def check(self) -> None:
         """Look whether the process has ended early, while others wait for it.
@@ -259,11 +273,9 @@ class _Helper:
             BaseException: what it raised.
             WorkerLost: it has gone.
         """
-        if self._early is None and self._pipe.poll():
-            self._early = self._receive()
-        if self._early is not None and len(self._early) != TALLY.size:
-            error, self._early, self.busy = pickle.loads(self._early), None, False
-            raise error
+        if self._ear.has_message():
+            self.busy = False
+            raise pickle.loads(self._heard(self._ear.message()))
 
     def await_meeting(self) -> None:
         """Wait until the process has come to a meeting.
@@ -271,7 +283,7 @@ class _Helper:
         Raises:
             BaseException: what it raised before.
         """
-        said = self._receive()
+        said = self._heard(self._ear.message())
         if said != MEET:
             self.busy = False
             raise pickle.loads(said)
@@ -281,20 +293,34 @@ class _Helper:
         for array, place in zip(task.writes, self._views[len(task.reads) :], strict=True):
             np.copyto(array[share.start : share.stop], place)
 
+    def stop(self) -> None:
+        """Let it end where it waits. It may read this late: what it is to do next must come behind it.
+
+        Raises:
+            WorkerLost: nobody is there.
+        """
+        self._kind = None
+        self.send(STOP)
+
     def send(self, message: bytes) -> None:
         """Send bytes.
 
         Raises:
             WorkerLost: nobody is there.
         """
-        try:
+        with self._noticing():
             self._pipe.send_bytes(message)
+
+    @contextlib.contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Notice that nobody reads what is sent."""
+        try:
+            yield
         except OSError:
             self.lost = True
             raise WorkerLost from None
 
-    def _receive(self) -> bytes:
-        said, self._early = self._early or receive(self._pipe), None
+    def _heard(self, said: bytes | None) -> bytes:
         if said is None:
             self.lost = True
             raise WorkerLost
@@ -323,7 +349,7 @@ def _dismiss(helpers: list[_Helper]) -> None:
 def _live(
     bench: Bench,
     pipe: Connection,
-    memory: NDArray[np.uint8],
+    desk: _Desk,
     stopped: NDArray[np.uint8],
     foreign: list[Connection],
 ) -> NoReturn:
@@ -336,62 +362,57 @@ def _live(
             other.close()
         shorten_buffer()
         with blas_threads(1), np.errstate(all="ignore"):
-            _serve(bench, pipe, memory, stopped)
+            _serve(bench, pipe, desk, stopped)
     finally:
         os._exit(0)
 
 
-def _serve(bench: Bench, pipe: Connection, memory: NDArray[np.uint8], stopped: NDArray[np.uint8]) -> None:
+def _serve(bench: Bench, pipe: Connection, desk: _Desk, stopped: NDArray[np.uint8]) -> None:
     parent = os.getppid()
-    meeting = _Attendance(pipe, stopped, parent)
-    while (message := receive(pipe, parent)) is not None:
+    ear = Ear(desk.asked, pipe, parent)
+    meeting = _Attendance(pipe, ear, stopped, parent)
+    while (message := ear.wait()) is not None:
         if message == STOP:
             continue  # of a run that is over
-        if len(message) > STEP.size:
-            order = pickle.loads(message[STEP.size :])
-            task = order.task_in(memory)
-        call = replace(order.call, step=STEP.unpack_from(message)[0])
+        if message != RUNG:
+            order = pickle.loads(message)
+            task = order.task_in(desk.memory)
+        call = replace(order.call, step=desk.step[0])
         try:
-            answer = TALLY.pack(*astuple(bench.carry_out(task, order.share, call, meeting)))
+            tally = bench.carry_out(task, order.share, call, meeting)
         except BaseException as error:  # handed to the caller
-            answer = _pickled(error)
-        pipe.send_bytes(answer)
+            pipe.send_bytes(_pickled(error))
+            continue
+        for number, value in enumerate(astuple(tally)):
+            desk.tally[number] = value
+        desk.done.ring(pipe)
 
 
 def _pickled(error: BaseException) -> bytes:
-    """An error that can be read again, padded so that it is no tally."""
+    """An error that can be read again."""
     try:
         data = pickle.dumps(error)
         pickle.loads(data)
     except Exception:
         data = pickle.dumps(RuntimeError(f"a worker failed: {error!r}"))
-    return data + bytes(TALLY.size)
+    return data
 
 
 # --- messages and memory --------------------------------------------------------------------------------
 
 
-def receive(pipe: Connection, parent: int | None = None) -> bytes | None:
-    """The next message, or nothing once the other end is closed, or the process `parent` has gone."""
-    poller = select.poll()
-    poller.register(pipe.fileno(), select.POLLIN)
-    until = time.perf_counter() + SPIN
-    while not poller.poll(0) and time.perf_counter() < until:
-        pass
-    if parent is not None:
-        while not poller.poll(int(1000 * WATCH)):
-            if os.getppid() != parent:
-                return None
-    try:
-        return pipe.recv_bytes()
-    except (EOFError, OSError):
-        return None
+_Kind = tuple[object, ...]
+
+
+def _kind(task: Task, share: Share, call: Call) -> _Kind:
+    """What makes two orders the same: all but the arrays themselves and the step."""
+    arrays = [(array.shape[1:], array.dtype) for array in (*task.reads, *task.writes)]
+    told = (call.training, call.seed, call.repeats, call.together)
+    return (type(task), task.told(), len(task.reads), arrays, share, told)
 
 
 Place = tuple[int, tuple[int, ...], str]
 """Where an array lies in a worker's memory, its shape and its type."""
-STEP: Final = Struct("<q")
-TALLY: Final = Struct(f"<{len(fields(Tally))}d")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Program:
         self._outputs = [_images_first(self._value(i)[1]) for i in outputs]
         self._staging = [self._scratch(i)["staging"].reshape(n, *plan.facts.shape(i)) for i in sources]
         self._forward = self._bind_forward(nodes)
+        self._straight = [step for step in self._forward if not isinstance(step, _Exchange)]
         if plan.training:
             self._gradients_out = [self._gradient_images_first(i) for i in outputs]
             self._gradients_in = [self._gradient_images_first(i) for i in sources]
@@ -91,6 +92,13 @@ class Program:
         if out is not None:
             _copy_all(self._outputs, out)
         return NO_TALLY
+
+    def predict(self, images: Arrays, out: Arrays) -> None:
+        """A pass of a plan for prediction from end to end: it meets nobody on its way."""
+        self.load(images)
+        for step in self._straight:
+            step()
+        _copy_all(self._outputs, out)
 
     def assist(self, *, judged: bool) -> Pass:
         """Do a member's part of a prediction, or of what is judged by a loss."""

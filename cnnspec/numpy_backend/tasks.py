@@ -36,6 +36,10 @@ class Task(ABC):
     def begin(self, program: Program, images: slice) -> Pass:
         """The pass over one piece, these images of the batch."""
 
+    def told(self) -> tuple[object, ...]:
+        """What beside the arrays makes it the task it is."""
+        return (self.inputs,)
+
     def assisting(self) -> Task:
         """What the other members of a team do meanwhile."""
         raise NotImplementedError
@@ -64,6 +68,10 @@ class Forward(Task):
         self._load(program, images)
         return (yield from program.forward(self._written(images)))
 
+    def at_once(self, program: Program, images: slice) -> None:
+        """The same of a plan for prediction, without a stop on the way."""
+        program.predict(tuple(array[images] for array in self.reads), self._written(images))
+
     def assisting(self) -> Task:
         """Their part of every layer."""
         return Assist((), (), 0)
@@ -74,6 +82,10 @@ class Backward(Task):
     """From the outputs' gradients to the inputs'; with `again`, forward first."""
 
     again: bool = False
+
+    def told(self) -> tuple[object, ...]:
+        """Whether it goes forward first."""
+        return (self.inputs, self.again)
 
     def begin(self, program: Program, images: slice) -> Pass:
         """Run backward, on the activations that are there or on new ones."""
@@ -104,6 +116,10 @@ class Assist(Task):
 
     judged: bool = False
 
+    def told(self) -> tuple[object, ...]:
+        """How far it goes."""
+        return (self.inputs, self.judged)
+
     def begin(self, program: Program, images: slice) -> Pass:
         """Run forward on what the first member loads."""
         return (yield from program.assist(judged=self.judged))
@@ -114,6 +130,10 @@ class Learn(Task):
     """Tally the loss, and add up the gradients of its mean over a batch of this weight."""
 
     weight: float = 1.0
+
+    def told(self) -> tuple[object, ...]:
+        """The weight of the batch."""
+        return (self.inputs, self.weight)
 
     def begin(self, program: Program, images: slice) -> Pass:
         """Run forward and backward."""
