@@ -23,12 +23,15 @@ BATCH: Final = 7919
 """The number of samples in what is computed: a prime, so that no size of a sample is a multiple of it."""
 MOST_NUMBERS: Final = 1000
 """Numbers that an operator may read to be computed here; sizes and places are few."""
-_OF_FEW: Final = """Add And Cast Ceil Concat Constant Div Equal Floor Gather Greater GreaterOrEqual Less
-    LessOrEqual Max Min Mod Mul Neg Not Or ReduceMax ReduceMin ReduceProd ReduceSum Round Slice Sub Where"""
+_OF_FEW: Final = """Add And Cast Ceil Concat Constant ConstantOfShape Div Equal Floor Gather Greater
+    GreaterOrEqual Less LessOrEqual Max Min Mod Mul Neg Not Or ReduceMax ReduceMin ReduceProd ReduceSum
+    Round Slice Sub Where"""
 OF_FEW: Final = frozenset(_OF_FEW.split())
 """Operators that are computed where they read few numbers: none makes much of little."""
 OF_ANY: Final = frozenset(("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"))
 """Operators that only say how numbers lie, and are computed for whole weights."""
+ALIKE: Final = ("Erfc",)
+"""Operators that tf2onnx writes although ONNX has none such; they give the shape that they read."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class _Folding:
         read = sum(self._arrays[name].size for name in node.input if name)
         if node.op_type not in OF_ANY and (node.op_type not in OF_FEW or read > MOST_NUMBERS):
             return False
+        if node.op_type == "ConstantOfShape" and self._arrays[node.input[0]].prod() > MOST_NUMBERS:
+            return False
         return self._evaluate(node)
 
     def _evaluate(self, node: NodeProto) -> bool:
@@ -121,6 +126,8 @@ class _Folding:
             opsets = [helper.make_opsetid(domain, version) for domain, version in self._opsets.items()]
             found = shape_inference.infer_node_outputs(schema, node, types, data, None, opsets)
         except Exception:  # an operator that ONNX does not know, or one that it refuses
+            if node.op_type in ALIKE:
+                self._types[node.output[0]] = self._types[names[0]]
             return
         self._types |= {name: one for name, one in found.items() if _sizes(one) or name not in self._types}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.bridges.onnx_import.folding import folded
 from cnnspec.bridges.onnx_import.layout import Straight, straightened
-from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxNode, read_graph
+from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxGraph, OnnxNode, read_graph
 from cnnspec.bridges.onnx_import.operators import READERS
 from cnnspec.bridges.onnx_import.patterns import PATTERNS, inner_values
+from cnnspec.bridges.onnx_import.rewriting import direct, signals
 from cnnspec.bridges.onnx_import.table import At, Made
 from cnnspec.bridges.source.names import camel
 from cnnspec.bridges.spec import Item, Items
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 OF_SHAPES: Final = ("Shape", "Size", "ConstantOfShape", "Range", "Loop", "If")
 """Operators whose results are no samples."""
+PARTS: Final = ("Div", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub")
+"""Operators that are parts of layers, which are not found where something before them is unknown."""
 
 
 def read_model(model: ModelProto, name: str, shape: Shape | None = None) -> Items:
@@ -41,9 +44,15 @@ def read_model(model: ModelProto, name: str, shape: Shape | None = None) -> Item
     given = {value.name: _sample(value, shape) for value in model.graph.input}
     known = folded(model, {input: sizes for input, sizes in given.items() if sizes and all(sizes)})
     graph = read_graph(model, known)
-    open_ = any(value.name not in known.shapes for value in graph.inputs)
-    straight = Straight(graph, known.shapes) if graph.own or open_ else straightened(graph, known.shapes)
-    return _Reading(straight, title, name, shape).run()
+    return _Reading(_prepared(graph, known.shapes), title, name, shape).run()
+
+
+def _prepared(graph: OnnxGraph, shapes: Mapping[str, Shape]) -> Straight:
+    """A graph with channels first and without detours; one of our own is so already."""
+    if graph.own or any(value.name not in shapes for value in graph.inputs):
+        return Straight(graph, shapes)
+    straight = straightened(direct(graph, shapes), shapes)
+    return replace(straight, graph=signals(straight.graph))
 
 
 class _Reading:
@@ -218,6 +227,8 @@ class _Reading:
         if made is not None and all(name in self._numbers for name in made.inputs):
             return made
         reader = READERS.get(node.op)
+        if reader is None and node.op in PARTS and any(name in self._unknown for name in values):
+            return None
         if reader is None:
             self._fault(f"there is no layer for `{node.op}` ({node.place()})")
             return None

@@ -19,6 +19,7 @@ from cnnspec.bridges.onnx_import.layout.orders import (
 )
 from cnnspec.bridges.onnx_import.layout.wants import wants_of
 from cnnspec.bridges.onnx_import.nodes import OnnxGraph, OnnxNode
+from cnnspec.bridges.onnx_import.table import READERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,13 +136,12 @@ class Walk:
             self._found[order.name] = in_network(sizes, order.axes) if order.axes else sizes
 
     def as_it_is(self, node: OnnxNode) -> None:
-        """Write a node with its inputs in the model's order, as are its outputs."""
+        """Write a node with its inputs in the model's order, or in any if no layer is known for it."""
         reader = f"`{node.said}` ({node.place()})"
-        inputs = tuple(
-            name if not name or name in self.graph.constants else self.straight(name, reader)
-            for name in node.inputs
-        )
-        self.nodes.append(replace(node, inputs=inputs))
+        names = {name: self.order(name).name for name in node.inputs}
+        if node.op in READERS or node.op in RULES:
+            names |= {name: self.straight(name, reader) for name in self.values(node)}
+        self.nodes.append(replace(node, inputs=tuple(names[name] for name in node.inputs)))
         for name in node.outputs:
             self.orders[name] = Order(name)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cnnspec.layers import Shape
 
-_UNARY: Final = """Abs Cast Ceil Clip Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish LeakyRelu Log
+_UNARY: Final = """Abs Cast Ceil Clip Dropout Elu Erf Erfc Exp Floor Gelu HardSigmoid HardSwish LeakyRelu Log
     Mish Neg Reciprocal Relu Selu Sigmoid Sign Softplus Softsign Sqrt Tanh ThresholdedRelu"""
 _NARY: Final = "Add Div Max Mean Min Mul PRelu Pow Sub Sum"
 ELEMENTWISE: Final = frozenset((*_UNARY.split(), *_NARY.split()))

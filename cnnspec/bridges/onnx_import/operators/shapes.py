@@ -106,6 +106,8 @@ def _slice(at: At) -> Made:
     ranges = {i: (0, n) for i, n in enumerate(shape, 1)}
     for axis, start, stop in zip(axes, starts, stops, strict=True):
         place = axis % (len(shape) + 1)
+        if place == 0 and (start, stop >= BATCH) == (0, True):
+            continue
         if place == 0:
             raise Cannot("it cuts the batch")
         ranges[place] = slice(start, stop).indices(shape[place - 1])[:2]

@@ -4,8 +4,10 @@ from cnnspec.bridges.onnx_import.patterns import (  # noqa: F401 - importing the
     activations,
     dense,
     merging,
+    moments,
     normalization,
     pooling,
+    scaling,
     shapes,
 )
 from cnnspec.bridges.onnx_import.patterns.table import PATTERNS, inner_values

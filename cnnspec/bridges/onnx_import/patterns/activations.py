@@ -7,9 +7,10 @@ import math
 from cnnspec.bridges.onnx_import.nodes import OnnxGraph, OnnxNode
 from cnnspec.bridges.onnx_import.patterns.numbers import constant_of, joined_by, near
 from cnnspec.bridges.onnx_import.patterns.table import ends_in
-from cnnspec.bridges.onnx_import.table import At, Made, number
-from cnnspec.layers.activations import Tanh
+from cnnspec.bridges.onnx_import.table import At, Made, number, per_channel
+from cnnspec.layers.activations import HardSigmoid, Tanh
 from cnnspec.layers.gates import Gelu, HardSwish, Mish, Silu
+from cnnspec.layers.rectifiers import Prelu
 
 
 @ends_in("Mul")
@@ -20,13 +21,67 @@ def _gate(at: At) -> Made | None:
     for x, gate in (at.node.inputs, at.node.inputs[::-1]):
         if (node := at.graph.sole(gate, "Sigmoid")) and node.inputs[0] == x:
             return Made(Silu(), (x,))
-        hard = at.graph.sole(gate, "HardSigmoid")
-        if hard and hard.inputs[0] == x and near(hard.attributes.get("alpha", 0.2), 1 / 6):
+        if _hard_sigmoid_of(at.graph, gate) == x:
             return Made(HardSwish(), (x,))
         tanh = at.graph.sole(gate, "Tanh")
         inner = at.graph.sole(tanh.inputs[0], "Softplus") if tanh else None
         if inner and inner.inputs[0] == x:
             return Made(Mish(), (x,))
+    return None
+
+
+def _hard_sigmoid_of(graph: OnnxGraph, name: str) -> str | None:
+    """What a hard sigmoid is taken of, by one operator or as `relu6(x + 3) / 6`."""
+    hard = graph.sole(name, "HardSigmoid")
+    if hard is not None:
+        return hard.inputs[0] if near(hard.attributes.get("alpha", 0.2), 1 / 6) else None
+    return _of_parts(graph, graph.sole(name, "Mul") or graph.sole(name, "Div"))
+
+
+def _of_parts(graph: OnnxGraph, node: OnnxNode | None) -> str | None:
+    sixth = constant_of(graph, node) if node else None
+    if node is None or sixth is None or (node.inputs[0] != sixth[0] and node.op == "Div"):
+        return None
+    clip = graph.sole(sixth[0], "Clip")
+    if not near(sixth[1], 6 if node.op == "Div" else 1 / 6) or clip is None or len(clip.inputs) != 3:
+        return None
+    moved = joined_by(graph, clip.inputs[0], "Add")
+    ends = [graph.number(name) for name in clip.inputs[1:]]
+    return moved[0] if moved and moved[1] == 3 and ends == [0, 6] else None
+
+
+@ends_in("Mul", "Div")
+def _hard_sigmoid(at: At) -> Made | None:
+    x = _of_parts(at.graph, at.node)
+    return Made(HardSigmoid(), (x,)) if x else None
+
+
+@ends_in("Mul")
+def _hard_swish(at: At) -> Made | None:
+    """`x relu6(x + 3) / 6`, the sixth last."""
+    sixth = constant_of(at.graph, at.node)
+    inner = at.graph.sole(sixth[0], "Mul") if sixth and near(sixth[1], 1 / 6) else None
+    if inner is None:
+        return None
+    for x, gate in (inner.inputs, inner.inputs[::-1]):
+        moved = joined_by(at.graph, clip.inputs[0], "Add") if (clip := at.graph.sole(gate, "Clip")) else None
+        if clip and moved == (x, 3.0) and [at.graph.number(name) for name in clip.inputs[1:]] == [0, 6]:
+            return Made(HardSwish(), (x,))
+    return None
+
+
+@ends_in("Add")
+def _prelu(at: At) -> Made | None:
+    """`relu(x) + c relu(-x)`: its slope is `-c`."""
+    for positive, scaled in (at.node.inputs, at.node.inputs[::-1]):
+        over, by = at.graph.sole(positive, "Relu"), at.graph.sole(scaled, "Mul")
+        values, constants = at.graph.split(by.inputs) if by else ([], [])
+        under = at.graph.sole(values[0], "Relu") if len(values) == len(constants) == 1 else None
+        negative = at.graph.sole(under.inputs[0], "Neg") if under else None
+        if over is None or negative is None or negative.inputs[0] != over.inputs[0]:
+            continue
+        slope = -per_channel(constants[0], at.shape(negative.inputs[0]))
+        return Made(Prelu(), negative.inputs, {"slope": slope})
     return None
 
 
@@ -66,6 +121,22 @@ def _gelu(at: At) -> Made | None:
             return Made(Gelu(), (x,))
         if (tanh := at.graph.sole(one[0], "Tanh")) and _is_cubic(at.graph, tanh.inputs[0], x):
             return Made(Gelu(approximate=True), (x,))
+    return None
+
+
+@ends_in("Mul")
+def _gelu_by_erfc(at: At) -> Made | None:
+    """`x erfc(-x / sqrt(2)) / 2`."""
+    factors = _factors(at.graph, at.node)
+    names = [name for name, _ in factors if name]
+    if len(names) != 2 or not near(math.prod(constant for _, constant in factors), 0.5):
+        return None
+    for x, gate in (names, names[::-1]):
+        erfc = at.graph.sole(gate, "Erfc")
+        found = joined_by(at.graph, erfc.inputs[0], "Mul") if erfc else None
+        negative = at.graph.sole(found[0], "Neg") if found else None
+        if found and negative and negative.inputs[0] == x and near(found[1], math.sqrt(0.5)):
+            return Made(Gelu(), (x,))
     return None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from cnnspec.bridges.onnx_import.operators.convolution import conv_transpose
 from cnnspec.bridges.onnx_import.operators.dense import dense
 from cnnspec.bridges.onnx_import.patterns.table import ends_in
-from cnnspec.bridges.onnx_import.table import At, Made
+from cnnspec.bridges.onnx_import.table import READERS, At, Made, per_channel
 from cnnspec.layers.dense import Rbf
 
 
@@ -53,3 +53,18 @@ def _longer_transposed(at: At) -> Made | None:
         return None
     behind = amounts[len(amounts) // 2 + 2 :]
     return conv_transpose(At(at.graph, conv, at.shapes), bias, behind)
+
+
+@ends_in("Add")
+def _biased(at: At) -> Made | None:
+    """A convolution, then a number for each channel."""
+    values, constants = at.graph.split(at.node.inputs)
+    if len(values) != 1 or len(constants) != 1:
+        return None
+    inner = at.graph.sole(values[0], "Conv") or at.graph.sole(values[0], "ConvTranspose")
+    if inner is None or len(inner.inputs) > 2 or at.graph.own:
+        return None
+    made = READERS[inner.op](At(at.graph, inner, at.shapes))
+    shape = made.layer.infer(at.shape(inner.inputs[0]))
+    layer = type(made.layer)(**{**made.layer.values(), "bias": True})
+    return Made(layer, made.inputs, {**made.weights, "bias": per_channel(constants[0], shape)})

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnspec.bridges.onnx_import.nodes import Cannot, OnnxNode
+from cnnspec.bridges.onnx_import.nodes import OnnxNode
 from cnnspec.bridges.onnx_import.operators.normalization import affine, layer_norm
 from cnnspec.bridges.onnx_import.patterns.table import ends_in
 from cnnspec.bridges.onnx_import.table import At, Made, number, per_channel
 from cnnspec.layers.normalization import GroupNorm, LocalResponseNorm
-from cnnspec.layers.scaling import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,20 +67,6 @@ def _plain_group_norm(at: At) -> Made | None:
         return None
     x, groups, epsilon = found
     return Made(GroupNorm(groups=groups, epsilon=number(epsilon), affine=False), (x,))
-
-
-@ends_in("Add")
-def _scale_and_shift(at: At) -> Made | None:
-    scaled = _scaled(at)
-    if scaled is None:
-        return None
-    x, weight, bias = scaled
-    try:
-        shape = at.shape(x)
-        arrays = {"weight": per_channel(weight, shape), "bias": per_channel(bias, shape)}
-    except (Cannot, KeyError):
-        return None
-    return Made(Scale(bias=True), (x,), arrays)
 
 
 @ends_in("Transpose")

@@ -8,7 +8,7 @@ from cnnspec.bridges.onnx_import.patterns.table import ends_in
 from cnnspec.bridges.onnx_import.table import At, Made, extent
 from cnnspec.layers.channels import Shuffle
 from cnnspec.layers.embedding import Embedding
-from cnnspec.layers.resampling import PixelShuffle
+from cnnspec.layers.resampling import PixelShuffle, Upsample
 
 
 @ends_in("Reshape")
@@ -43,3 +43,35 @@ def _embedding(at: At) -> Made | None:
     x = cast.inputs[0] if cast else found.inputs[1]
     layer = Embedding(vocabulary=table.shape[0], dimension=table.shape[1])
     return Made(layer, (x,), {"weight": table.astype(np.float32)})
+
+
+@ends_in("Reshape")
+def _repeated(at: At) -> Made | None:
+    """Rows or columns that are each repeated in their places: a larger map."""
+    x, factors = at.node.output, [1] * (len(at.shapes.get(at.node.output, ())) - 1)
+    while (found := _repetition(at, x)) is not None and x not in at.graph.constants:
+        x, axis, factor = found
+        factors[axis - 2] *= factor
+    return Made(Upsample(factor=extent(factors)), (x,)) if x != at.node.output else None
+
+
+def _repetition(at: At, name: str) -> tuple[str, int, int] | None:
+    """The value, the axis and the number of `add an axis behind it, repeat along it, put both together`."""
+    node = at.graph.made_by.get(name)
+    if node is None or node.op != "Reshape" or (node is not at.node and not at.graph.sole(name, "Reshape")):
+        return None
+    repeat = at.graph.sole(node.inputs[0], "Tile") or at.graph.sole(node.inputs[0], "Expand")
+    apart = at.graph.made_by.get(repeat.inputs[0]) if repeat else None
+    if repeat is None or apart is None or apart.op not in ("Reshape", "Unsqueeze"):
+        return None
+    names = (apart.inputs[0], apart.output, repeat.output, name)
+    if any(one not in at.shapes for one in names) or not at.graph.sole(apart.output, apart.op):
+        return None
+    before, ones, many, after = (at.shapes[one] for one in names)
+    places = [i for i, (n, m) in enumerate(zip(ones, many, strict=False)) if n != m]
+    if len(ones) != len(many) or len(places) != 1 or places[0] < 2:
+        return None
+    (place,), factor = places, many[places[0]]
+    longer = (*before[: place - 1], before[place - 1] * factor, *before[place:])
+    same = ones == (*before[:place], 1, *before[place:]) and after == longer
+    return (apart.inputs[0], place, factor) if same else None
