@@ -239,7 +239,7 @@ class SoftmaxKernel(Kernel[Layer]):
         column = at.scratch["column"]
 
         def run() -> None:
-            np.max(x, axis=0, out=column)
+            np.maximum.reduce(x, axis=0, out=column)
             np.subtract(x, column, out=y)
             np.exp(y, out=y)
             np.add.reduce(y, axis=0, out=column)
@@ -288,7 +288,7 @@ class LogSoftmaxKernel(Kernel[Layer]):
         column, exponentials = at.scratch["column"], at.scratch["exponentials"]
 
         def run() -> None:
-            np.max(x, axis=0, out=column)
+            np.maximum.reduce(x, axis=0, out=column)
             np.subtract(x, column, out=y)
             np.exp(y, out=exponentials)
             np.add.reduce(exponentials, axis=0, out=column)

@@ -211,7 +211,7 @@ class BoundCrossEntropy(BoundLoss):
         labels = np.moveaxis(targets, 0, -1).reshape(-1)
         z, shifted, total, best = self._z, self._shifted, self._total, self._best
         np.argmax(z, axis=0, out=best)
-        np.max(z, axis=0, out=self._largest)
+        np.maximum.reduce(z, axis=0, out=self._largest)
         np.subtract(z, self._largest, out=shifted)
         np.multiply(labels, len(best), out=self._at, casting="unsafe")
         np.add(self._at, self._columns, out=self._at)
