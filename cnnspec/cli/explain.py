@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -114,7 +115,11 @@ def _is_file(word: str) -> bool:
 
 
 def _of_file(word: str) -> str:
-    return f"name a layer of it: `cnnspec explain {word} conv1`" if word.endswith(".cnn") else ""
+    if not word.endswith(".cnn"):
+        return ""
+    if not Path(word).is_file():
+        return f"there is no file `{word}` either"
+    return f"name a layer of it: `cnnspec explain {shlex.quote(word)} conv1`"
 
 
 def _of_option(word: str, known: Sequence[Topic]) -> str:
