@@ -97,7 +97,7 @@ class Walk:
         if order.axes is not None and order.axes == channels_last(len(order.axes)):
             self._turned.append(name)
             return order.name
-        return self.straight(name, "what the model gives")
+        return self.straight(name, f"the output `{name}`")
 
     # --- what rules ask ---------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Walk:
         self, op: str, name: str, attributes: dict[str, Any], node: OnnxNode, shape: Shape, *more: str
     ) -> str:
         output = f"{name}:{len(self.nodes)}"
-        self.nodes.append(OnnxNode(op, (name, *more), (output,), attributes, node.number, node.name))
+        self.nodes.append(OnnxNode(op, (name, *more), (output,), attributes, node.number, node.name or node.output))
         self._found[output] = shape
         return output
 
