@@ -189,7 +189,8 @@ class Walk:
         self, op: str, name: str, attributes: dict[str, Any], node: OnnxNode, shape: Shape, *more: str
     ) -> str:
         output = f"{name}:{len(self.nodes)}"
-        self.nodes.append(OnnxNode(op, (name, *more), (output,), attributes, node.number, node.name or node.output))
+        label = node.name or node.output
+        self.nodes.append(OnnxNode(op, (name, *more), (output,), attributes, node.number, label))
         self._found[output] = shape
         return output
 
