@@ -1,11 +1,10 @@
 """What the algorithms of a convolution cost: the work of each, counted, times what a unit of it takes.
 
-The prices were fitted, by least squares of the relative errors, to kernels alone: 54 convolutions of 3x3
-with 3 to 512 channels, maps of 7x7 to 112x112 and 1 to 64 images, and 42 of 3x3 and 5x5 before a pooling of
-2x2, on one core of an EPYC of 2024 with 1 MiB of L2, under OpenBLAS 0.3 with its kernels for AVX2 and for
-AVX-512. The estimates are 0.5 to 1.6 times what was measured, a fifth off on average; only their proportions
-matter to a choice, and what they choose took 1 % longer than the best on average, 26 % at worst.
-`cnnspec plan --tune` measures instead.
+The prices are fitted to kernels alone, by `benchmarks/prices.py`: 199 convolutions of 3x3, 5x5 and 7x7 with 1
+to 512 channels, maps of 7x7 to 224x224 and 1 to 64 images, on one core of an EPYC of 2024 with 1 MiB of L2,
+under OpenBLAS 0.3 with its kernels for AVX2 and for AVX-512. The estimates are 0.4 to 1.7 times what was
+measured, 5 % to 14 % off on average. Only their proportions matter to a choice, and what they choose takes
+1 % to 3 % longer than the best on average, and 52 % at worst. `cnnspec plan --tune` measures.
 """
 
 from __future__ import annotations
@@ -45,46 +44,46 @@ NEVER: Final = Prices(0, 0, 0, 0, 0, 0, 0, 0)
 PRICES: Final[dict[Kernels, dict[str, tuple[Prices, Prices]]]] = {
     "avx2": {
         "patches": (
-            Prices(19.7, 117, 163, 108, 0, 853, 450, 3_890_000),
-            Prices(39.5, 367, 529, 9510, 0, 2180, 1000, 9_700_000),
+            Prices(17.9, 154, 146, 2_010, 167, 244, 450, 3_550_000),
+            Prices(37.2, 461, 750, 21_500, 0, 1_130, 1_000, 7_900_000),
         ),
         "tiles": (
-            Prices(18.8, 128, 174, 1900, 0, 62, 0, 3_860_000),
-            Prices(36.9, 169, 344, 14_800, 0, 0, 0, 8_630_000),
+            Prices(17.6, 137, 202, 1_920, 397, 443, 0, 3_820_000),
+            Prices(37.2, 396, 267, 13_300, 280, 317, 0, 8_820_000),
         ),
         "shifts": (
-            Prices(18.9, 312, 171, 7200, 191, 130, 450, 4_520_000),
+            Prices(17.9, 401, 121, 0, 138, 154, 450, 6_840_000),
             NEVER,
         ),
         "winograd-2x2": (
-            Prices(20.7, 707, 467, 14, 0, 328, 450, 269_000),
-            Prices(39.6, 784, 1570, 182, 0, 471, 1000, 130_000),
+            Prices(19.4, 600, 514, 42.5, 0, 259, 450, 11_500_000),
+            Prices(39.9, 1_020, 1_260, 299, 0, 854, 1_000, 14_000_000),
         ),
         "winograd-4x4": (
-            Prices(20.0, 955, 742, 120, 0, 350, 450, 2_210_000),
-            Prices(38.0, 1270, 1960, 414, 0, 515, 1000, 6_200_000),
+            Prices(21, 627, 760, 150, 0, 261, 450, 18_900_000),
+            Prices(42.4, 1_270, 1_620, 435, 0, 857, 1_000, 19_900_000),
         ),
     },
     "avx512": {
         "patches": (
-            Prices(11.7, 100, 120, 737, 0, 738, 450, 2_840_000),
-            Prices(22.5, 324, 510, 13_600, 0, 1890, 1000, 2_820_000),
+            Prices(10.5, 126, 92, 2_780, 213, 164, 450, 2_880_000),
+            Prices(21.2, 507, 205, 22_000, 276, 1_250, 1_000, 7_260_000),
         ),
         "tiles": (
-            Prices(12.2, 35, 144, 2410, 0, 0, 0, 3_480_000),
-            Prices(23.7, 0, 445, 16_400, 0, 0, 0, 6_010_000),
+            Prices(9.6, 137, 164, 2_510, 620, 622, 0, 3_770_000),
+            Prices(22.5, 137, 450, 16_300, 548, 20.1, 0, 9_980_000),
         ),
         "shifts": (
-            Prices(11.0, 111, 78, 11_600, 249, 0, 450, 3_810_000),
+            Prices(11, 178, 55, 4_510, 153, 27.2, 450, 4_720_000),
             NEVER,
         ),
         "winograd-2x2": (
-            Prices(11.3, 500, 332, 0, 0, 246, 450, 0),
-            Prices(25.1, 622, 836, 148, 0, 458, 1000, 558_000),
+            Prices(11.4, 389, 359, 53.6, 0, 184, 450, 10_500_000),
+            Prices(29.1, 499, 799, 253, 0, 859, 1_000, 16_100_000),
         ),
         "winograd-4x4": (
-            Prices(13.0, 435, 552, 106, 0, 187, 450, 4_370_000),
-            Prices(27.1, 712, 1020, 378, 0, 370, 1000, 8_840_000),
+            Prices(13.1, 267, 588, 149, 0, 121, 450, 16_800_000),
+            Prices(33.1, 610, 964, 394, 0, 790, 1_000, 20_900_000),
         ),
     },
 }

@@ -191,8 +191,9 @@ def test_many_channels_are_convolved_by_winograd():
     assert "16 images" in why
 
 
-def test_a_colour_image_is_convolved_by_patches():
-    assert chosen((3, 64, 64), Conv(channels=16, kernel=3, padding=1))[0] == "im2col"
+def test_a_colour_image_is_convolved_by_patches_where_it_is_learned_from():
+    assert chosen((3, 64, 64), Conv(channels=16, kernel=3, padding=1), training=True)[0] == "im2col"
+    assert chosen((3, 64, 64), Conv(channels=16, kernel=3, padding=1))[0] == "shifts"
 
 
 def test_few_channels_before_a_pooling_are_convolved_by_tiles():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cnnspec.network.check import check_file
 from cnnspec.numpy_backend import make_plan
+from cnnspec.numpy_backend.choices import Choices
 from cnnspec.numpy_backend.memory import ALIGNMENT, Lifetime, most_alive, place
 from cnnspec.recipe.learning import CrossEntropy
 from tests.support.lenet import lenet
@@ -84,9 +85,10 @@ def test_inference_needs_less_memory_than_training():
 
 
 def test_plan_of_a_network_too_large_for_any_machine_allocates_nothing():
+    choices = Choices({"conv1": "tiles", "conv2": "tiles"}, 1, 10**9)
     tracemalloc.start()
     try:
-        plan = make_plan(*lenet(), batch=10**9, micro_batch=10**9)
+        plan = make_plan(*lenet(), batch=10**9, choices=choices)
         assert tracemalloc.get_traced_memory()[1] < 10**6
     finally:
         tracemalloc.stop()

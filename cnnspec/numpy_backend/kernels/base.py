@@ -112,12 +112,12 @@ class Work:
 
     Attributes:
         multiplied: multiply-accumulates of its matrix products.
-        cut: numbers that it cuts from its input and arranges for them.
+        cut: numbers that it cuts from its input and arranges for them, those with strides twice.
         laid: numbers that it makes its output from.
         short: rows of the map or of images that it copies, one by one.
         far: numbers of input and output that a cache does not hold.
         weights: numbers in the matrices that it makes of its weight.
-        strided: numbers of its output that a pooling behind it takes with strides, for want of tiles.
+        strided: numbers of its output that a pooling behind it takes with `strided`, for want of tiles.
         calls: once for each use.
     """
 
@@ -138,6 +138,15 @@ HELD: Final = 1 << 19
 def far(*shapes: Shape, images: int) -> int:
     """How many numbers of so many images a cache does not hold."""
     return max(sum(map(product, shapes)) * images - HELD, 0)
+
+
+SHORT: Final = 12
+"""Images, taken from one position after the other, of which so many take as long as more."""
+
+
+def strided(shape: Shape, images: int) -> int:
+    """The numbers of a map that are taken with strides, position by position."""
+    return product(shape) * min(images, SHORT)
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from cnnspec.numpy_backend.kernels.base import (
     in_turn,
     multiplying,
     nothing,
+    strided,
 )
 from cnnspec.numpy_backend.kernels.connected import ConnectedConvKernel
 from cnnspec.numpy_backend.kernels.depthwise import DepthwiseKernel
@@ -104,12 +105,12 @@ class ConvKernel(Kernel[Conv]):
         columns = layer.groups * matrix.columns
         return Work(
             multiplied=positions * matrix.rows * columns,
-            cut=positions * columns,
+            cut=positions * columns * (1 if layer.window(*inputs)[-1].stride == 1 else 2),
             laid=positions * layer.groups * matrix.rows,
             short=columns * product(tuple(axis.tiles for axis in axes[:-1])),
             far=far(inputs[0], layer.infer(inputs[0]), images=images),
             weights=matrix.rows * columns / product(matrix.tile),
-            strided=positions * layer.channels if tile and not cls.tiled else 0.0,
+            strided=strided(layer.infer(inputs[0]), images) if tile and not cls.tiled else 0.0,
         )
 
     @classmethod
@@ -419,8 +420,9 @@ class ShiftsKernel(TilesKernel):
             work,
             cut=copied * images,
             short=copied / (others[-1] if others else 1),
+            far=far(inputs[0], layer.infer(inputs[0]), images=images),
             weights=work.multiplied / (product(others) * images),
-            strided=0.0 if written or not tile else work.laid,
+            strided=0.0 if written or not tile else strided(layer.infer(inputs[0]), images),
         )
 
     def scratch(self) -> tuple[Scratch, ...]:

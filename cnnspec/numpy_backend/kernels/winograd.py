@@ -49,6 +49,7 @@ from cnnspec.numpy_backend.kernels.base import (
     in_turn,
     multiplying,
     nothing,
+    strided,
 )
 from cnnspec.numpy_backend.kernels.cook_toom import POINTS, filtering
 from cnnspec.numpy_backend.kernels.windows import within
@@ -114,7 +115,7 @@ class WinogradKernel(Kernel[Conv]):
             weights=places * layer.channels * channels,
             strided=0.0
             if cls.writes_tiles(layer, inputs[0], tile)
-            else layer.channels * product(outputs) * images,
+            else strided((layer.channels, *outputs), images),
         )
 
     @classmethod
