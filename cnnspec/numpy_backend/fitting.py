@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnspec.network.table import in_bytes
+from cnnspec.numpy_backend.account import standing
 from cnnspec.numpy_backend.choices import Choices
+from cnnspec.numpy_backend.memory import most_alive
 
 if TYPE_CHECKING:
     from cnnspec.numpy_backend.plan import Plan
@@ -74,5 +76,20 @@ def _why(plan: Plan) -> str:
             f"`{first}`{others} normalise by the whole batch in training, so that all its {plan.batch} images"
             " are in memory at a time, in however small pieces"
         )
-    name, size = max(plan.bytes_by_node.items(), key=lambda item: item[1])
+    name, size = max(_bytes_at_a_time(plan).items(), key=lambda item: item[1])
     return f"it takes one image at a time by one worker; `{name}` needs most, {in_bytes(size)}"
+
+
+def _bytes_at_a_time(plan: Plan) -> dict[str, int]:
+    """What each node needs of one worker's plan: what stands, and the most of its buffers that is alive.
+
+    Its buffers lie where those of other nodes lie at other times, so that they are not simply added up as in
+    `bytes_by_node`: their sum may be more than all memory of the plan.
+    """
+    item, sizes = plan.dtype.itemsize, {}
+    for i, (node, layer, kernel) in enumerate(
+        zip(plan.graph.nodes, plan.facts.layers, plan.kernels, strict=True)
+    ):
+        own = [b.lifetime(plan.micro_batch, item) for b in plan.buffers.all if b.node == i]
+        sizes[node.name] = standing(layer, kernel, 1, plan.training).total * item + most_alive(own)
+    return sizes

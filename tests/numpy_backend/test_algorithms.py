@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from cnnspec.layers import LayerError
 from cnnspec.layers.activations import Relu
 from cnnspec.layers.convolution import Conv
+from cnnspec.layers.dense import Dense
 from cnnspec.layers.normalization import BatchNorm
 from cnnspec.layers.pooling import MaxPool
 from cnnspec.numpy_backend import make_plan
@@ -336,6 +339,20 @@ def test_the_least_memory_that_is_named_can_be_had():
     least = caught.value.least.total_bytes
     assert plan_within(plan, Choices(), least).total_bytes == least
     assert "one image at a time by one worker" in caught.value.why
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_no_layer_is_said_to_need_more_than_the_network(training):
+    """The pooling has a map and its gradient, and what it keeps: not all at a time."""
+    network = sequential((3, 64, 64), Conv(channels=8, kernel=3), MaxPool(kernel=2), Dense(units=2))
+    with pytest.raises(CannotFit) as caught:
+        plan_within(planner(network, 4, training=training), Choices(), 1000)
+    least = caught.value.least
+    name, number, unit = re.search(r"`(\w+)` needs most, ([\d.]+) (\wB)", caught.value.why).groups()
+    said = float(number) * {"kB": 1e3, "MB": 1e6}[unit]
+    map_bytes = 8 * 62 * 62 * 4
+    assert name == "conv1"
+    assert map_bytes <= said <= least.total_bytes < sum(least.bytes_by_node.values())
 
 
 def test_little_memory_takes_algorithms_that_need_little():
