@@ -308,6 +308,7 @@ class UNet(nn.Module):
         super().__init__()
         widths = ((1, 64), (64, 128), (128, 256), (256, 512))
         self.down = nn.ModuleList(self.double(*pair) for pair in widths)
+        self.pool = nn.MaxPool2d(2)
         self.bottom = self.double(512, 1024)
         self.up = nn.ModuleList()
         for channels in (512, 256, 128, 64):
@@ -325,7 +326,7 @@ class UNet(nn.Module):
         skips = []
         for down in self.down:
             skips.append(down(x))
-            x = nn.functional.max_pool2d(skips[-1], 2)
+            x = self.pool(skips[-1])
         x = self.bottom(x)
         for enlarge, double in zip(self.up[::2], self.up[1::2], strict=True):
             x = enlarge(x)
