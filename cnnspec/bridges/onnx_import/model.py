@@ -14,6 +14,7 @@ from cnnspec.bridges.onnx_import.operators import READERS
 from cnnspec.bridges.onnx_import.patterns import PATTERNS, inner_values
 from cnnspec.bridges.onnx_import.rewriting import direct, signals
 from cnnspec.bridges.onnx_import.table import At, Made
+from cnnspec.bridges.onnx_import.versions import REFUSED, alive, in_one_version, opset_of
 from cnnspec.bridges.source.names import camel
 from cnnspec.bridges.spec import Item, Items
 from cnnspec.language.diagnostics import Diagnostic
@@ -43,7 +44,7 @@ def read_model(model: ModelProto, name: str, shape: Shape | None = None) -> Item
     title = model.graph.name if model.producer_name == "cnnspec" else camel(PurePath(name).stem)
     given = {value.name: _sample(value, shape) for value in model.graph.input}
     known = folded(model, {input: sizes for input, sizes in given.items() if sizes and all(sizes)})
-    graph = read_graph(model, known)
+    graph = in_one_version(alive(read_graph(model, known)), known.shapes, opset_of(model))
     return _Reading(_prepared(graph, known.shapes), title, name, shape).run()
 
 
@@ -216,6 +217,9 @@ class _Reading:
 
     def _made(self, node: OnnxNode) -> Made | None:
         """The layer of a node; what it cannot say is reported."""
+        if node.op == REFUSED:
+            self._fault(f"no layer says `{node.said}` ({node.place()}): {node.attributes['why']}")
+            return None
         values = [name for name in node.inputs if name and name not in self._graph.constants]
         if any(name in self._unknown for name in values):
             if node.op not in READERS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnspec.bridges.onnx_import.nodes import Cannot
-from cnnspec.bridges.onnx_import.table import At, Made, number, reads
+from cnnspec.bridges.onnx_import.table import At, Made, number, per_channel, reads
 from cnnspec.layers import Layer
 from cnnspec.layers.activations import HardSigmoid, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from cnnspec.layers.adaptive import GlobalAvgPool, GlobalMaxPool
@@ -75,9 +75,8 @@ def _clip(at: At) -> Made:
 
 @reads("PRelu")
 def _prelu(at: At) -> Made:
-    slope = at.constant(1, "slope").reshape(-1)
-    if slope.size not in (1, at.shape()[0]):
-        raise Cannot("it has a slope for each element")
+    slope = at.constant(1, "slope")
+    slope = slope.reshape(-1) if slope.size == 1 else per_channel(slope, at.shape())
     return Made(Prelu(shared=bool(slope.size == 1 != at.shape()[0])), (at.x,), {"slope": slope})
 
 

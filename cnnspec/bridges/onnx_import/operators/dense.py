@@ -39,6 +39,8 @@ def dense(at: At, weight: NDArray[np.float32], bias: NDArray[np.float32] | None)
     units = len(weight)
     if bias is not None and bias.size == 1 < units:
         bias = np.repeat(bias, units)
+    if bias is not None and bias.size != units:
+        raise Cannot("it adds other numbers to each sample")
     layer = Dense(units=units, bias=bias is not None)
     arrays = {"weight": np.ascontiguousarray(weight)} | ({} if bias is None else {"bias": bias})
     return Made(layer, (at.x,), arrays)

@@ -7,11 +7,10 @@ from cnnspec.bridges.onnx_import.table import At, Made, extent, reads
 from cnnspec.layers.resampling import PixelShuffle, Upsample
 
 
-@reads("Resize", "Upsample")
+@reads("Resize")
 def _resize(at: At) -> Made:
     at.wants("antialias", 0)
-    name = at.node.inputs[2] if at.has(2) else at.node.inputs[1] if at.node.op == "Upsample" else ""
-    factors = _factors(at, name)
+    factors = _factors(at, at.node.inputs[2] if at.has(2) else "")
     if factors[0] != 1 or any(f != int(f) or f < 1 for f in factors):
         raise Cannot("its factors are not whole numbers")
     mode = at.option("mode", b"nearest").decode()
@@ -28,6 +27,8 @@ def _resize(at: At) -> Made:
 def _factors(at: At, name: str) -> list[float]:
     """How many times larger the channels and each axis become, by factors or by sizes."""
     scales, rank = at.graph.array(name), len(at.shape()) + 1
+    if scales is not None and scales.size == rank and scales.reshape(-1)[0] != 1:
+        raise Cannot("it repeats samples")
     if scales is not None and scales.size == rank:
         return [float(f) for f in scales.reshape(-1)[1:]]
     sizes = at.graph.whole_numbers(at.node.inputs[3]) if at.has(3) else None

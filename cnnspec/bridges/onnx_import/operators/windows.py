@@ -13,7 +13,8 @@ def windows(at: At, kernel: Sequence[int]) -> dict[str, Any]:
     """Kernel, stride, dilation and padding of a window."""
     axes = len(kernel)
     auto = at.option("auto_pad", b"NOTSET").decode()
-    pads = list(at.option("pads", [0] * 2 * axes)) if auto in ("NOTSET", "VALID") else []
+    given = at.option("pads", [0] * 2 * axes) if auto == "NOTSET" else [0] * 2 * axes
+    pads = list(given) if auto in ("NOTSET", "VALID") else []
     if auto not in ("NOTSET", "VALID", "SAME_UPPER"):
         raise Cannot(f"`auto_pad` is {auto}")
     dilation = list(at.option("dilations", [1] * axes))
