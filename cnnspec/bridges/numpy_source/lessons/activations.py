@@ -110,7 +110,7 @@ class Sigmoid(Layer):
         return np.asarray(self.kept)
 
     def backward(self, dy: Array) -> tuple[Array, ...]:
-        """Y (1 - y)."""
+        """`y (1 - y)`."""
         return (dy * self.kept * (1 - self.kept),)
 
 
@@ -235,7 +235,7 @@ class Softmax(Layer):
         return np.asarray(self.kept)
 
     def backward(self, dy: Array) -> tuple[Array, ...]:
-        """Y (dy - sum(dy y))."""
+        """`y (dy - sum(dy y))`."""
         y = self.kept
         return (y * (dy - (dy * y).sum(axis=1, keepdims=True)),)
 

@@ -27,7 +27,7 @@ class Dense(Layer):
         return y + self.weights["bias"] if "bias" in self.weights else y
 
     def backward(self, dy: Array) -> tuple[Array, ...]:
-        """DW = dy^T x, dx = dy W."""
+        """`dW = dy^T x`, `dx = dy W`."""
         x = self.kept
         self.gradients["weight"] = dy.T @ x.reshape(len(x), -1)
         if "bias" in self.weights:

@@ -17,7 +17,7 @@ def standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array
 
 
 def through_standardized(dz: Array, z: Array, deviation: Array, axes: tuple[int, ...]) -> Array:
-    """Dx = (dz - mean(dz) - z mean(dz z)) / deviation: what z shares with mean and variance is taken off."""
+    """`dx = (dz - mean(dz) - z mean(dz z)) / deviation`: what z shares with both is taken off."""
     shared = dz.mean(axis=axes, keepdims=True) + z * (dz * z).mean(axis=axes, keepdims=True)
     return np.asarray((dz - shared) / deviation)
 

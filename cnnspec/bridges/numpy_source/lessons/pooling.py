@@ -111,7 +111,7 @@ class L2Pool(Pool):
         return np.asarray(self.kept[1])
 
     def backward(self, dy: Array) -> tuple[Array, ...]:
-        """Dx = x dy / y, and 0 where a window is 0."""
+        """`dx = x dy / y`, and 0 where a window is 0."""
         x, y = self.kept
         return (x * self.spread(np.where(y > 0, dy / np.where(y > 0, y, 1), 0), x.shape[2:]),)
 
