@@ -231,6 +231,23 @@ def test_normalization_that_is_written_out(axes, squares):
     assert assert_same(b.model(y, rank=4)) == ["input", kinds[len(axes)]]
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_group_norm_that_is_written_out(affine):
+    """The channels are taken apart; scales and shifts stand before they are put together again."""
+    b = Building((6, 3, 5))
+    y = b("Reshape", "x", [-1, 2, 3, 3, 5])
+    mean = b("ReduceMean", y, axes=[2, 3, 4], keepdims=1)
+    apart = b("Sub", y, mean)
+    variance = b("ReduceMean", b("Mul", apart, apart), axes=[2, 3, 4], keepdims=1)
+    y = b("Div", apart, b("Sqrt", b("Add", variance, np.float32(1e-3))))
+    if affine:
+        y = b("Add", b("Mul", y, b.drawn(1, 2, 3, 1, 1)), b.drawn(1, 2, 3, 1, 1))
+    y = b("Reshape", y, [-1, 6, 3, 5])
+    model = b.model(b.conv(y, 2, 6), rank=4)
+    assert assert_same(model) == ["input", "groupnorm", "conv"]
+    assert "groupnorm 2" in written(model).text or "groups=2" in written(model).text
+
+
 # --- what is refused ------------------------------------------------------------------------------------
 
 
@@ -255,6 +272,42 @@ def test_vector_in_another_order_that_the_model_gives_is_refused():
     assert refused(b.model(y)) == [
         "no layer says `Flatten` (node 3, `v2`): the output `v2` takes channels, rows and columns in "
         "another order"
+    ]
+
+
+def test_input_that_two_read_in_other_orders_is_refused():
+    b = Building((4, 4, 4))
+    y = b("Add", b.conv(b("Transpose", "x", perm=FIRST), 2, 4), b.conv("x", 2, 4))
+    assert refused(b.model(y, rank=4)) == [
+        "input `x` has its channels last: `Conv` (node 3, `v2`) takes channels, rows and columns "
+        "in another order"
+    ]
+
+
+def test_axes_that_are_put_together_across_channels_are_refused():
+    b = Building((6, 4, 5))
+    y = b("Transpose", b.conv("x", 6, 6), perm=LAST)
+    y = b("Reshape", y, [-1, 4, 30])
+    assert refused(b.model(b("Conv", y, b.drawn(2, 4, 3)), rank=3)) == [
+        "no layer says `Transpose` (node 2, `v1`): `Reshape` (node 3, `v2`) takes channels, rows and columns "
+        "in another order"
+    ]
+
+
+def test_output_in_another_order_is_refused():
+    b = Building((6, 4, 5))
+    assert refused(b.model(b("Transpose", b.conv("x", 3, 6), perm=[0, 2, 1, 3]), rank=4)) == [
+        "no layer says `Transpose` (node 2, `v1`): the output `v1` takes channels, rows and columns "
+        "in another order"
+    ]
+
+
+def test_joined_maps_in_other_orders_are_refused():
+    b = Building((4, 4, 4))
+    x = b.conv("x", 4, 4)
+    assert refused(b.model(b("Add", x, b("Transpose", x, perm=LAST)), rank=4)) == [
+        "no layer says `Transpose` (node 2, `v1`): `Add` (node 3, `v2`) takes channels, rows and columns "
+        "in another order"
     ]
 
 

@@ -218,7 +218,7 @@ class _Reading:
     def _made(self, node: OnnxNode) -> Made | None:
         """The layer of a node; what it cannot say is reported."""
         if node.op == REFUSED:
-            self._fault(f"no layer says `{node.said}` ({node.place()}): {node.attributes['why']}")
+            self._fault(f"{_unsaid(node)}: {node.attributes['why']}")
             return None
         values = [name for name in node.inputs if name and name not in self._graph.constants]
         if any(name in self._unknown for name in values):
@@ -242,10 +242,19 @@ class _Reading:
         try:
             return reader(At(self._graph, node, self._shapes))
         except Cannot as reason:
-            self._fault(f"no layer says `{node.said}` ({node.place()}): {reason}")
+            self._fault(f"{_unsaid(node)}: {reason}")
         except OptionError as error:
-            self._fault(f"no layer says `{node.said}` ({node.place()}): {error}")
+            self._fault(f"{_unsaid(node)}: {error}")
         return None
+
+
+def _unsaid(node: OnnxNode) -> str:
+    """How messages begin of what no layer says: a node, or the order of an input's axes."""
+    return (
+        f"no layer says `{node.said}` ({node.place()})"
+        if node.number
+        else f"input `{node.name}` has its channels last"
+    )
 
 
 def _sample(value: ValueInfoProto, given: Shape | None) -> Shape:

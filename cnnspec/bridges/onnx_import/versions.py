@@ -95,7 +95,7 @@ class Versions:
         """A constant of the graph's; an attribute that is not given is none."""
         if value is None:
             return ""
-        name = f"{node.output}:{len(self._constants)}"
+        name = f"{node.output} #{len(self._constants)}"
         self._constants[name] = np.array(value, kind)
         return name
 

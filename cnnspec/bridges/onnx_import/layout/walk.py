@@ -188,7 +188,7 @@ class Walk:
     def _extra(
         self, op: str, name: str, attributes: dict[str, Any], node: OnnxNode, shape: Shape, *more: str
     ) -> str:
-        output = f"{name}:{len(self.nodes)}"
+        output = f"{name} @{len(self.nodes)}"
         label = node.name or node.output
         self.nodes.append(OnnxNode(op, (name, *more), (output,), attributes, node.number, label))
         self._found[output] = shape
@@ -196,7 +196,7 @@ class Walk:
 
     def constant(self, array: NDArray[Any], name: str) -> str:
         """A constant of the network's; the name tells it from others."""
-        free = f"{name}:{len(self.constants)}"
+        free = f"{name} #{len(self.constants)}"
         self.constants[free] = array
         return free
 
