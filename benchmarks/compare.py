@@ -224,9 +224,10 @@ def plot(results: dict[str, Any], kernels: str) -> str:
         return LEFT + place * (WIDTH - LEFT - RIGHT)
 
     content = [text("Times as fast as each system in its fastest mode", LEFT, 20, font_size=14)]
-    for number, (system, title) in enumerate(TITLES.items()):
-        x = LEFT + 130 * number
-        content += [element("circle", cx=x + 5, cy=36, r=4, fill=COLOURS[system]), text(title, x + 14, 40)]
+    met = [system for system in TITLES if any(system in found["rivals"] for _, found in rows)]
+    for number, system in enumerate(met):
+        x, colour = LEFT + 130 * number, COLOURS[system]
+        content += [element("circle", cx=x + 5, cy=36, r=4, fill=colour), text(TITLES[system], x + 14, 40)]
     for tick in TICKS:
         x, strong = across(tick), tick == 1
         content.append(line(x, TOP - 8, x, height - 20, stroke="#444444" if strong else "#dddddd"))
