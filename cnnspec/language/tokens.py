@@ -147,17 +147,18 @@ def _balance(tokens: Iterable[Token], source: Source, result: Tokens) -> list[To
     """
     balanced: list[Token] = []
     opened: list[int] = []  # places in `balanced`
+    surplus = 0  # closing braces to come of what was closed before an indented top level word
 
     def report(fault: Diagnostic) -> None:
         assert fault.span is not None
         if fault.span.line not in result.quiet:
             result.faults.append(fault)
 
-    def forget(kinds: tuple[str, ...], offset: int) -> None:
+    def forget(kinds: tuple[str, ...], offset: int, before: Token | None = None) -> None:
         while opened and balanced[opened[-1]].kind in kinds:
             place = opened.pop()
             opener = balanced[place]
-            report(_unclosed(source, opener))
+            report(_unclosed(source, opener, before if opener.kind == "LBRACE" else None))
             if opener.kind == "LBRACE":
                 balanced.append(Token("RBRACE", "", offset, offset))
                 balanced.append(Token(NEWLINE, "", offset, offset))
@@ -167,7 +168,9 @@ def _balance(tokens: Iterable[Token], source: Source, result: Tokens) -> list[To
 
     for token in tokens:
         if token.kind in TOP_LEVEL and (not balanced or balanced[-1].kind in (NEWLINE, "RBRACE")):
-            forget(OPENING, token.start)
+            if source.position(token.start).column > 1:
+                surplus += sum(balanced[place].kind == "LBRACE" for place in opened)
+            forget(OPENING, token.start, token)
         if token.kind in ("LBRACE", "RBRACE"):
             forget(("LPAR", "LSQB"), token.start)
         if token.kind in CLOSING:
@@ -183,9 +186,11 @@ def _balance(tokens: Iterable[Token], source: Source, result: Tokens) -> list[To
                 opener = balanced[opened[-1]] if opened else None
                 if opener is not None and opener.kind != "LBRACE":
                     balanced[opened.pop()] = opener._replace(kind=BROKEN)
-                if line not in result.quiet:
+                if surplus and opener is None and token.kind == "RBRACE":
+                    surplus -= 1
+                elif line not in result.quiet:
                     result.faults.append(_unexpected(source, token, opener))
-                    result.quiet.add(line)
+                result.quiet.add(line)
                 token = token._replace(kind=BROKEN)
         balanced.append(token)
         if len(balanced) > MAX_TOKENS:
@@ -195,9 +200,16 @@ def _balance(tokens: Iterable[Token], source: Source, result: Tokens) -> list[To
     return balanced
 
 
-def _unclosed(source: Source, opener: Token) -> Diagnostic:
+def _unclosed(source: Source, opener: Token, before: Token | None = None) -> Diagnostic:
+    """`before` is a word of the top level, which shows that the brace was forgotten."""
     closer = {"(": ")", "[": "]", "{": "}"}[opener.text]
     span = source.span(opener.start, opener.end)
+    if before is not None:
+        word = before.text
+        label = Label(source.span(before.start, before.end), f"`{word}` stands outside of all braces")
+        message = f"`{opener.text}` is not closed before `{word}`"
+        help = f"write `{closer}` before `{word}`"
+        return Diagnostic("unclosed-bracket", message, span, labels=(label,), help=(help,))
     return Diagnostic("unclosed-bracket", f"`{opener.text}` is never closed", span, help=(f"add `{closer}`",))
 
 
