@@ -34,6 +34,10 @@ COLUMNS: Final[dict[str, str]] = {
 REFRESH_SECONDS: Final = 0.1
 WINDOW: Final = 50
 """So many looks back reaches what is said of the speed."""
+NARROW: Final = 60
+"""In fewer columns there are figures without a bar, as many as there is room for."""
+LEAST_BAR: Final = 6
+"""Columns of the shortest bar, and a space on either side."""
 
 
 def heading(epoch: Epoch) -> str:
@@ -60,6 +64,13 @@ def step_note(step: Step) -> str:
     mean = step.position.mean
     right = f"  acc {mean.accuracy:.4f}" if mean.correct else ""
     return f"loss {mean.loss:.4f}{right}  lr {step.learning_rate:.3g}"
+
+
+def fitting(note: str, room: int) -> str:
+    """The first figures of a note that fit into so many columns."""
+    while len(note) > room and "  " in note:
+        note = note.rpartition("  ")[0]
+    return note
 
 
 class Pace:
@@ -162,6 +173,11 @@ class Live(Lines):
         self._shown = 0.0
         self._pace = Pace()
 
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether there is no room for a bar."""
+        return self._console.width < NARROW
+
     def say(self, words: str) -> None:
         """Print a line above the bar, exactly as it is."""
         self._console.print(words, markup=False, emoji=False, soft_wrap=True)
@@ -202,29 +218,32 @@ class Live(Lines):
         self._shown = now
         done = (step.epoch - 1) * step.batches + step.batch
         self._pace.add(now, step)
+        epoch, batch = f"epoch {step.epoch}/{self._epochs}", f"batch {step.batch}/{step.batches}"
+        room = self._console.width - max(len(epoch), len(batch)) - (1 if self._is_narrow else LEAST_BAR)
         self._bar.update(
             self._task,
-            description=f"epoch {step.epoch}/{self._epochs}",
+            description=epoch,
             completed=done,
             total=self._epochs * step.batches,
-            note=self._pace.note(self._epochs * step.batches - done),
+            note=fitting(self._pace.note(self._epochs * step.batches - done), room),
         )
         assert self._batches is not None
         self._bar.update(
             self._batches,
-            description=f"batch {step.batch}/{step.batches}",
+            description=batch,
             completed=step.batch,
             total=step.batches,
-            note=step_note(step),
+            note=fitting(step_note(step), room),
         )
 
     def _open(self) -> Progress:
         """Put bars on the screen; whoever opens them closes them, though it be interrupted meanwhile."""
         from rich.progress import BarColumn, Progress, TextColumn
 
+        bars = () if self._is_narrow else (BarColumn(bar_width=24),)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            *bars,
             TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             transient=True,

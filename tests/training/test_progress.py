@@ -1,8 +1,10 @@
 """Rows of epochs under their headings."""
 
+import io
+
 import pytest
 
-from cnnspec.cli._progress import Pace, epoch_row, heading
+from cnnspec.cli._progress import NARROW, Live, Pace, epoch_row, heading
 from cnnspec.training.loop import Epoch, Mean, Position, Step
 
 CLASSES = {"train_loss": 0.5, "train_accuracy": 0.75, "test_loss": 0.25, "test_accuracy": 1.0}
@@ -45,3 +47,27 @@ def test_the_pace_goes_on_through_the_end_of_an_epoch():
     assert pace.note(5).startswith("20 images/s  0:02 left")
     pace.add(102.0, at(2, 2))
     assert pace.note(2).startswith("20 images/s  0:01 left")
+
+
+# --- narrow terminals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 72, 100])
+def test_nothing_of_the_bars_is_cut(width, monkeypatch):
+    from rich.console import Console
+
+    shown = Live()
+    screen = io.StringIO()
+    shown._console = Console(file=screen, width=width, force_terminal=True, no_color=True)
+    position = Position(epoch=12, batch=100, step=1200, mean=Mean(150.0, 64.0, 8.0, 64))
+    note = "22,426 images/s  1:02:12 left  1238.4 MB"
+    monkeypatch.setattr(Pace, "note", lambda self, batches_left: note)
+    with shown.training(20):
+        shown.step(Step(position, 1000, 2.3, 0.1))
+    text = screen.getvalue()
+    assert "epoch 12/20 " in text
+    assert "batch 100/1000" in text
+    assert "loss 2.3438  acc 0.1250" in text
+    assert "22,426 images/s" in text
+    assert "\u2026" not in text
+    assert ("\u2501" in text) == (width >= NARROW)
