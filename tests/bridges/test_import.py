@@ -224,6 +224,44 @@ def test_what_is_no_model_is_refused_by_name(content, tmp_path):
         load_model(path)
 
 
+BROKEN = {
+    "an input is missing": (helper.make_node("Conv", ["x"], ["y"]), "input size 1"),
+    "an attribute is missing": (helper.make_node("MaxPool", ["x"], ["y"]), "kernel_shape"),
+    "an attribute of another kind": (
+        helper.make_node("MaxPool", ["x"], ["y"], kernel_shape="ab"),
+        "kernel_shape",
+    ),
+    "nobody makes what is read": (helper.make_node("Relu", ["nobody"], ["y"]), "nobody"),
+    "nothing makes the output": (helper.make_node("Relu", ["x"], ["z"]), "y"),
+}
+
+
+@pytest.mark.parametrize(("node", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_model_that_breaks_the_rules_of_the_format_is_refused(node, said, tmp_path):
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 3, 8, 8))
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)  # exporters may leave it open
+    model = helper.make_model(helper.make_graph([node], "g", [value], [result]))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(NotAModel, match=rf"model\.onnx` is no valid ONNX model: .*{said}"):
+        load_model(tmp_path / "model.onnx")
+
+
+def test_a_shape_that_an_exporter_left_open_stays_open(tmp_path):
+    model = model_of([helper.make_node("Relu", ["x"], ["y"])], {}, (3, 8, 8), out=("N", 3, 8, 8))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "model.onnx")
+    read = load_model(tmp_path / "model.onnx")
+    assert not read.graph.output[0].type.tensor_type.HasField("shape")
+    assert back(read)[2].shape(1) == (3, 8, 8)
+
+
+def test_a_weight_that_does_not_fit_is_refused():
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    model = model_of(nodes, {"w": np.ones((4, 2, 3, 3), np.float32)}, (3, 8, 8), out=("N", 4, 6, 6))
+    with pytest.raises(SpecError, match="its weight is 4x2x3x3, and 4x3x3x3 fits"):
+        read_model(model, "model.onnx")
+
+
 # --- weights --------------------------------------------------------------------------------------------
 
 

@@ -202,11 +202,22 @@ class _Reading:
             self._fault(f"`{node.op}` ({node.place()}) is no `{made.layer.keyword}` here: {error.message}")
             self._unknown.update(node.outputs)
             return
+        if (why := self._misfit(made)) is not None:
+            self._fault(f"`{node.op}` ({node.place()}) is no `{made.layer.keyword}` here: {why}")
         if not made.flat:
             self._add(node.output, made, shape)
             return
         self._add(f"{node.output}/map", made, shape)
         self._add(node.output, Made(Flatten(), (f"{node.output}/map",)), (product(shape),))
+
+    def _misfit(self, made: Made) -> str | None:
+        """What does not fit of the weights, which the format gives any shape."""
+        for weight in made.layer.weights(*(self._shapes[name] for name in made.inputs)):
+            given = made.weights.get(weight.name)
+            if given is not None and given.size != product(weight.shape):
+                sizes = "x".join(map(str, given.shape)), "x".join(map(str, weight.shape))
+                return f"its {weight.name} is {sizes[0]}, and {sizes[1]} fits"
+        return None
 
     def _as_trained(self, node: OnnxNode, made: Made) -> Made:
         """With the option `trainable` as a model of our own has it."""
