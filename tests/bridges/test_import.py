@@ -89,6 +89,11 @@ def test_campaign_of_random_networks_that_come_back(seed):
     assert_comes_back(*check_text(random_program(seed)))
 
 
+def test_one_scale_behind_another_stays_apart():
+    text = "network Net { input 2x3x3\n scale -> scale bias=true trainable=false -> scale bias=true }"
+    assert_comes_back(*check_text(text))
+
+
 def test_repeated_groups_become_blocks_and_rounds():
     graph, facts = SMALL["resnet18"].network("resnet18")
     _, weights, _ = drawn(graph, facts, count=1, scale=0.1)
