@@ -117,7 +117,8 @@ class _Search:
     def fusion(self) -> Fusion:
         """Batch norms first, so that scales may be taken in across them."""
         for i, node in enumerate(self._graph.nodes):
-            if isinstance(node.layer, BatchNorm) and (giver := self._linear_before(i)) is not None:
+            giver = self._linear_before(i) if isinstance(node.layer, BatchNorm) else None
+            if giver is not None and giver not in self._folded:  # a second batch norm is computed
                 self._folded[giver] = Folded(norm=i)
         for i, node in enumerate(self._graph.nodes):
             bare = self._kinds[i].bare(node.layer, self._shapes[i])

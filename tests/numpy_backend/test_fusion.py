@@ -60,6 +60,15 @@ def test_a_folded_batch_norm_gives_what_it_gives_by_itself(linear, dtype, close,
         assert distance(fused.predict(images()), apart.predict(images())) < close
 
 
+@pytest.mark.parametrize("behind", [(), (Relu(),)], ids=["alone", "with a rectifier"])
+@pytest.mark.parametrize("linear", LINEAR, ids=str)
+def test_of_two_batch_norms_the_first_is_folded(linear, behind):
+    fused, apart = models(linear, BatchNorm(), BatchNorm(), *behind, training=False, dtype="float64")
+    with fused, apart:
+        assert fused.plan.fusion.norms == {1: 2}
+        assert distance(fused.predict(images()), apart.predict(images())) < 1e-12
+
+
 def test_folding_follows_weights_and_statistics_that_are_assigned():
     fused, apart = models(LINEAR[0], BatchNorm(), training=False, dtype="float64")
     with fused, apart:
